@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.metrics import confusion_matrix, top_k_accuracy_score
+from sklearn.metrics import accuracy_score, confusion_matrix, top_k_accuracy_score
 
 from .datasets import Store
 from .parsing import ParseError
@@ -58,13 +58,14 @@ def reliability(s: Scores, bins: int = 15) -> tuple[np.ndarray, np.ndarray, np.n
 def metrics(s: Scores, classes: list[str]) -> dict:
     "Top-1, top-5, mean and per-class accuracy, cross-entropy, ECE; accuracies in percent."
     every = np.arange(s.logits.shape[1])
-    top = lambda k: 100 * float(top_k_accuracy_score(s.labels, s.logits, k=k, labels=every)) if k < len(every) else 100.0
+    top1 = accuracy_score(s.labels, s.logits.argmax(1))
+    top5 = top_k_accuracy_score(s.labels, s.logits, k=5, labels=every) if len(every) > 5 else 1.0
     confusion = confusion_matrix(s.labels, s.logits.argmax(1), labels=every)
     n = confusion.sum(1)
     per_class = {classes[c]: 100 * float(confusion[c, c] / n[c]) for c in every if n[c]}
     conf, acc, share = reliability(s)
     nll = -np.log(np.clip(s.probabilities[np.arange(len(s.labels)), s.labels], 1e-12, None)).mean()
-    return dict(clips=len(s.labels), top1=top(1), top5=top(5), mean_class=float(np.mean(list(per_class.values()))), cross_entropy=float(nll),
+    return dict(clips=len(s.labels), top1=100 * float(top1), top5=100 * float(top5), mean_class=float(np.mean(list(per_class.values()))), cross_entropy=float(nll),
                 ece=float(np.nansum(np.abs(conf - acc) * share)), per_class=per_class)
 
 # %% ../nbs/21_evaluation.ipynb #c09710ba
