@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Mask', 'NTU_TRAIN_SUBJECTS', 'DATASETS', 'PART', 'Index', 'index_from_names', 'Protocol', 'by', 'copies', 'Dataset',
-           'get_dataset', 'Store', 'write_store', 'PrepareConfig', 'prepare', 'describe']
+           'get_dataset', 'Store', 'write_store', 'PrepareConfig', 'prepare', 'describe', 'InfoConfig', 'open_store']
 
 # %% ../nbs/03_datasets.ipynb #6151b260
 import hashlib
@@ -19,10 +19,11 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Literal
+from typing import Annotated, Callable, Iterable, Iterator, Literal
 
 import numpy as np
 from tqdm import tqdm
+from tyro.conf import Positional
 
 from .parsing import (Clip, ParseError, parse_name, read_ctrgcn, read_kinetics, read_ntu, read_nw_ucla, read_pyskl, read_sbu,
                           read_stgcn, read_utd_mhad)
@@ -383,3 +384,11 @@ def describe(store: Store) -> str:
         counts = ", ".join(f"{k} {int(masks[k].sum())}" for k in ("train", "fit", "val", "test"))
         lines.append(f"  {name:9} {counts}{f'; {leak} TEST CLIPS ARE COPIES OF TRAINING CLIPS' if leak else ''}  [{p.text}]")
     return "\n".join(lines + [f"  skipped {f}: {why}" for f, why in m["skipped"][:20]] + (["  ..."] if len(m["skipped"]) > 20 else []))
+@dataclass
+class InfoConfig:
+    "Say what a store holds: clips, protocols, leaks, what was skipped."
+    store: Annotated[str, Positional]  # folder of the store
+
+def open_store(cfg: InfoConfig) -> Store:
+    "The store, or an error that says why not."
+    return Store(cfg.store)

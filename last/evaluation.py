@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Scores', 'reliability', 'metrics', 'worst_confusions', 'plot_confusion', 'plot_calibration', 'EnsembleConfig',
-           'ensemble', 'EvaluateConfig', 'evaluate', 'summary']
+           'ensemble', 'EvaluateConfig', 'evaluate', 'summary', 'ReportConfig', 'plot_history', 'report']
 
 # %% ../nbs/21_evaluation.ipynb #437e61c7
 import json
@@ -185,3 +185,44 @@ def summary(result: dict) -> str:
     return (f"{m['clips']} clips   top-1 {m['top1']:.2f} %   top-5 {m['top5']:.2f} %   mean over classes {m['mean_class']:.2f} %   ECE {m['ece']:.3f}\n"
             f"{result['dataset']} {result['protocol']} {result['part']}, {t['model']}, {t['pre']['stream']} stream, T={t['pre']['frames']}, M={t['pre']['persons']}, {result['epochs_trained']} epochs, seed {t['seed']}\n"
             f"weakest classes: {', '.join(f'{n} {v:.0f} %' for n, v in worst)}")
+
+# %% ../nbs/21_evaluation.ipynb #1907eefc
+@dataclass
+class ReportConfig:
+    "Evaluate a run on the test part and write a page with table, curve, confusion matrix and a drawn clip."
+    run: str  # folder of the run
+    data: str  # folder of the store
+    out: str  # folder to write report.html and its pictures to
+    device: str = ""  # cpu or cuda; default: the GPU if there is one
+
+def plot_history(history: list[dict]):
+    "Loss and accuracy by epoch; a matplotlib figure."
+    import matplotlib.pyplot as plt
+    fig, axes = plt.subplots(1, 2, figsize=(7, 2.4), layout="constrained")
+    for ax, what in zip(axes, ("loss", "top1")):
+        for prefix in ("", "val_"):
+            if prefix + what in history[-1]: ax.plot([r["epoch"] for r in history], [r[prefix + what] for r in history], label=prefix.strip("_") or "training")
+        ax.set(xlabel="epoch", ylabel="loss" if what == "loss" else "top-1"); ax.legend()
+    return fig
+
+def report(cfg: ReportConfig) -> Path:
+    "Write report.html, curve.png, confusion.png, calibration.png, clip.png and results.json; returns the page."
+    from html import escape
+    import matplotlib
+    matplotlib.use("Agg", force=False)
+    import matplotlib.pyplot as plt
+    from last.skeletons import draw_clip
+    out = Path(cfg.out)
+    out.mkdir(parents=True, exist_ok=True)
+    result = evaluate(EvaluateConfig(cfg.run, cfg.data, out=str(out / "results.json"), plots=str(out), device=cfg.device))
+    store, history, m = Store(cfg.data), json.loads((Path(cfg.run) / "history.json").read_text()), result["metrics"]
+    i = int(store.part(result["protocol"], "test")[0])
+    clip = draw_clip(store[i], store.skeleton, title=f"{store.index.names[i]}: {store.classes[store.index.labels[i]]}")
+    for name, fig in (("curve", plot_history(history)), ("clip", clip)): fig.savefig(out / f"{name}.png", dpi=110); plt.close(fig)
+    rows = {"dataset": f"{result['dataset']} ({len(store)} clips)", "protocol": result["protocol"], "model": result["trained"]["config"]["model"], "test clips": m["clips"], "top-1": f"{m['top1']:.2f} %",
+            "top-5": f"{m['top5']:.2f} %", "calibration error": f"{m['ece']:.3f}", "seed": result["trained"]["config"]["seed"], **result["environment"]}
+    note = "<p><b>Synthetic data:</b> these numbers show that the machinery works and say nothing about a model.</p>" if result["dataset"] == "synthetic" else ""
+    table = "".join(f"<tr><th align=left>{escape(k)}<td>{escape(str(v))}" for k, v in rows.items())
+    pictures = "".join(f"<h2>{t}</h2><img src={n}.png style='max-width:100%'>" for n, t in dict(curve="Training", clip="A test clip", confusion="Confusions", calibration="Calibration").items())
+    write_atomic(out / "report.html", lambda p: p.write_text(f"<!doctype html><meta charset=utf-8><title>LAST</title><body style='font-family:sans-serif;max-width:60em;margin:2em auto'><h1>LAST: {escape(cfg.run)}</h1>{note}<table>{table}</table>{pictures}"))
+    return out / "report.html"

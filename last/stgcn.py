@@ -9,7 +9,7 @@ __all__ = ['GraphConv', 'STGCNUnit', 'STGCN']
 import torch
 from torch import Tensor, nn
 
-from .model import BatchNorm, SkeletonModel, masked, register_model
+from .model import BatchNorm, SkeletonModel, masked, per_joint, register_model
 from .skeletons import Skeleton, partition
 
 # %% ../nbs/30_stgcn.ipynb #ef16fd08
@@ -54,8 +54,6 @@ class STGCN(SkeletonModel):
         self.units = nn.ModuleList(STGCNUnit(a, b, s, skeleton, residual=i > 0) for i, (a, b, s) in enumerate(zip(widths, widths[1:], strides)))
 
     def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        N, C, T, V = x.shape
-        x = self.input_norm(x.transpose(2, 3).reshape(N, C * V, T, 1), mask).view(N, C, V, T).transpose(2, 3)
-        x = masked(x.contiguous(), mask)
+        x = masked(per_joint(self.input_norm, x, mask), mask)
         for unit in self.units: x, mask = unit(x, mask)
         return x, mask

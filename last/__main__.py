@@ -1,0 +1,6 @@
+"""`python -m last`."""
+import sys
+
+from last.cli import main
+
+sys.exit(main())
