@@ -1,0 +1,30 @@
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure(config):
+    data = os.environ.get("LAST_DATA")
+    if data is not None and not (Path(data).is_dir() and any(Path(data).rglob("*.json"))):
+        pytest.exit(f"LAST_DATA is set to {data!r}, but there is no data in it", returncode=4)
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory):
+    "A small synthetic dataset in NTU's format."
+    from last.synthetic import SynthConfig, synthesise
+    out = tmp_path_factory.mktemp("synthetic")
+    synthesise(SynthConfig(str(out), subjects=4, replications=1, cameras=2, actions=6))
+    return out
+
+
+@pytest.fixture(scope="session")
+def store(synthetic, tmp_path_factory):
+    "The same, prepared."
+    from last.datasets import PrepareConfig, prepare
+    out = tmp_path_factory.mktemp("stores") / "synthetic"
+    prepare(PrepareConfig(str(synthetic), str(out), "synthetic", workers=1))
+    return out

@@ -1,0 +1,68 @@
+"""The command line as a user meets it: real processes."""
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+
+def last(*args, **kw):
+    return subprocess.run([sys.executable, "-m", "last", *map(str, args)], capture_output=True, text=True, timeout=300, **kw)
+
+
+def test_overview_and_script():
+    assert "prepare" in last().stdout
+    done = subprocess.run([str(Path(sys.executable).with_name("last-har")), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "evaluate" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["synth", "prepare", "info", "train", "evaluate", "ensemble", "report"])
+def test_help_explains(command):
+    done = last(command, "--help")
+    assert done.returncode == 0 and "--config" in done.stdout and len(done.stdout) > 300 or command == "info" and "folder of the store" in done.stdout
+
+
+def test_info_first_line(store):
+    assert last("info", store).stdout.split("\n")[0] == "48 clips"
+
+
+@pytest.mark.parametrize("args", [("info", "/nowhere"), ("prepare", "--root", "/nowhere", "--dataset", "ntu60", "--out", "x"), ("frobnicate",),
+                                  ("train", "--config", "/nowhere.yaml"), ("evaluate", "--run", "/nowhere", "--data", "/nowhere"), ("ensemble", "--scores", "/nowhere.npz")])
+def test_mistakes_are_one_line(args, tmp_path):
+    done = last(*args, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and not done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback():
+    assert "Traceback" in last("info", "/nowhere", "--debug").stderr
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "configs").glob("*.yaml")))
+def test_configs_load(name):
+    from last.cli import load_defaults
+    from last.datasets import DATASETS
+    from last.training import TrainConfig, cycle_ends
+    cfg = load_defaults(TrainConfig, ROOT / "configs" / name)
+    dataset = next((d for d in DATASETS.values() if name.startswith(d.name.replace("-", "_"))), DATASETS["synthetic"])
+    assert cfg.protocol in dataset.protocols
+    assert cfg.epochs in cycle_ends(cfg.epochs, cfg.schedule)
+
+
+def test_scores_and_ensemble(store, tmp_path):
+    common = ("--data", store, "--protocol", "xsub", "--model", "tiny", "--epochs", 1, "--schedule", "cosine", "--warmup", 0, "--batch", 8, "--pre.frames", 8, "--device", "cpu")
+    for stream in ("joint", "bone"):
+        assert last("train", *common, "--pre.stream", stream, "--out", tmp_path / stream).returncode == 0
+        done = last("evaluate", "--run", tmp_path / stream, "--data", store, "--scores", tmp_path / f"{stream}.npz", "--plots", tmp_path / "plots", "--device", "cpu")
+        assert done.returncode == 0 and done.stdout.startswith("24 clips"), done.stderr
+    with np.load(tmp_path / "joint.npz") as z:
+        assert z["logits"].shape == (24, 14) and len(set(z["names"].tolist())) == 24
+    assert (tmp_path / "plots/confusion.png").stat().st_size > 5000
+    done = last("ensemble", "--scores", tmp_path / "joint.npz", tmp_path / "bone.npz", "--out", tmp_path / "e.json")
+    assert done.returncode == 0 and (tmp_path / "e.json").is_file()
+    done = last("train", *common, "--out", tmp_path / "stgcn", "--model", "stgcn")
+    assert done.returncode == 0, done.stderr
+    page = last("report", "--run", tmp_path / "joint", "--data", store, "--out", tmp_path / "report", "--device", "cpu")
+    assert page.returncode == 0 and "Synthetic data" in (tmp_path / "report/report.html").read_text()

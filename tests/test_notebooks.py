@@ -1,0 +1,37 @@
+"""Every notebook runs from top to bottom, and once more against the exported module."""
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
+EXPORTING = [n for n in NOTEBOOKS if n.name[0].isdigit()]
+DATA = ["data"] if os.environ.get("LAST_DATA") else []
+
+
+def test_there_are_notebooks():
+    assert len(EXPORTING) >= 14
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook(path):
+    code = f"import os, sys; from nbdev.test import test_nb; os.chdir({str(path.parent)!r}); ok, _ = test_nb({str(path)!r}, force_flags={DATA!r}); sys.exit(not ok)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=path.parent)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("path", EXPORTING, ids=lambda p: p.stem)
+def test_against_module(path, tmp_path):
+    done = subprocess.run([sys.executable, str(ROOT / "tests/run_against_module.py"), str(path), *DATA], capture_output=True, text=True, cwd=ROOT / "nbs")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+
+
+@pytest.mark.skipif(not DATA, reason="LAST_DATA is not set: cells marked `data` need the public datasets (docs/getting_the_data.md)")
+def test_real_data_cells_run():
+    marked = [n.stem for n in EXPORTING for c in nbformat.read(n, 4).cells if c.source.startswith("#| data")]
+    assert {"01_parsing", "03_datasets"} <= set(marked)

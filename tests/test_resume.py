@@ -1,0 +1,71 @@
+"""Real kills of real commands: what is left is continued, and ends as if nothing had happened."""
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def start(*args):
+    return subprocess.Popen([sys.executable, "-m", "last", *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def kill_when(process, condition):
+    "SIGKILL as soon as the condition holds; fails if the process ends before."
+    for _ in range(6000):
+        if condition(): break
+        assert process.poll() is None, f"ended before it could be killed: {process.stderr.read()}"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.timeout(300)
+def test_prepare_killed(synthetic, tmp_path):
+    from last.datasets import PART, Store
+    root, lines = tmp_path / "many", sorted(synthetic.glob("*.skeleton"))[0].read_text()
+    root.mkdir()
+    for i in range(4 * PART): (root / f"S001C001P{i // 100 + 1:03}R001A{i % 100 + 1:03}.skeleton").write_text(lines)
+    out = tmp_path / "store"
+    args = ("prepare", "--root", root, "--dataset", "ntu120", "--out", out, "--workers", 2)
+    parts = lambda: list(tmp_path.glob("store.parts-*/0*[0-9].npz"))
+    kill_when(start(*args), lambda: len(parts()) >= 1)
+    assert not out.exists()
+    time.sleep(1)  # pool processes notice that their parent is gone
+    done = {p: p.stat().st_mtime_ns for p in parts()}
+    time.sleep(0.5)
+    assert {p: p.stat().st_mtime_ns for p in parts()} == done, "something still writes after the kill"
+    again = start(*args)
+    assert again.wait() == 0, again.stderr.read()
+    whole = start(*args[:-4], "--out", tmp_path / "whole", "--workers", 2)
+    assert whole.wait() == 0, whole.stderr.read()
+    assert Store(out).fingerprint == Store(tmp_path / "whole").fingerprint and len(Store(out)) == 4 * PART
+    assert not parts() and not list(tmp_path.glob("*.writing"))
+
+
+@pytest.mark.timeout(300)
+def test_train_killed(store, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+    def args(out): return ("train", "--data", store, "--protocol", "xsub", "--model", "tiny", "--epochs", 8, "--schedule", "cosine", "--warmup", 1, "--batch", 4, "--ema", 0.9,
+                           "--checkpoint-every", 2, "--pre.frames", 16, "--device", "cpu", "--threads", 1, "--out", out)
+    kill_when(start(*args(tmp_path / "cut")), lambda: (tmp_path / "cut/checkpoint.pt").is_file())
+    assert not (tmp_path / "cut/last.safetensors").exists()
+    for out in ("cut", "whole"):
+        process = start(*args(tmp_path / out))
+        assert process.wait() == 0, process.stderr.read()
+    a, b = (load_file(tmp_path / out / "last.safetensors") for out in ("cut", "whole"))
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+    assert (tmp_path / "cut/history.json").read_text() == (tmp_path / "whole/history.json").read_text()
+
+
+@pytest.mark.timeout(300)
+def test_two_processes(store, tmp_path):
+    import json
+    import os
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611", "-m", "last", "train", "--data", store, "--protocol", "xsub", "--model", "tiny",
+               "--epochs", 2, "--schedule", "cosine", "--warmup", 0, "--batch", 8, "--pre.frames", 8, "--device", "cpu", "--out", tmp_path / "two"]
+    done = subprocess.run(list(map(str, command)), env={**os.environ, "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(json.loads((tmp_path / "two/history.json").read_text())) == 2 and (tmp_path / "two/last.safetensors").is_file()
