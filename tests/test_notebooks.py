@@ -19,7 +19,7 @@ def test_there_are_notebooks():
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook(path):
-    code = f"import os, sys; from nbdev.test import test_nb; os.chdir({str(path.parent)!r}); ok, _ = test_nb({str(path)!r}, force_flags={DATA!r}); sys.exit(not ok)"
+    code = f"import os, sys; from pathlib import Path; from nbdev.test import test_nb; os.chdir({str(path.parent)!r}); ok, _ = test_nb(Path({str(path)!r}), skip_flags=['notest', 'slow', 'cuda', 'data'], force_flags={DATA!r}); sys.exit(not ok)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=path.parent)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
