@@ -44,6 +44,7 @@ def main():
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as tmp:
         files = sorted(a.files.rglob("*.skeleton"))[:60] if a.files else []
+        if a.files and not files: p.error(f"no .skeleton files in {a.files}")
         for i in range(0 if files else 40):
             r = np.random.default_rng(i)
             T = int(r.integers(60, 140))

@@ -24,7 +24,7 @@ QUESTIONS = {  # name -> (settings of all runs, {option: changes to PreprocessCo
         "scale: standard deviation": dict(scale="std"),
         "align: turned to face one way": dict(align=True),
         "sampling: uniform": dict(sampling="uniform"),
-        "sampling: pad with zeros": dict(sampling="pad", crop_train=(1.0, 1.0)),
+        "sampling: pad with zeros": dict(sampling="pad"),
     }),
     "block": (dict(lr=4e-3), {  # each row adds one thing to the row above
         "the plan's block": dict(model="tiny-planned"),

@@ -17,7 +17,7 @@ from .skeletons import Skeleton
 
 # %% ../nbs/05_augmentation.ipynb #0de53288
 def _uniform(n: int, lo: float, hi: float, like: Tensor, g: torch.Generator) -> Tensor:
-    "(n,) uniform numbers on the device of `like`; drawn on the generator's own device, so that seeds mean the same everywhere."
+    "(n,) uniform numbers on the device of `like`; drawn on the CPU (so is the generator), so that seeds mean the same everywhere."
     return (torch.rand(n, generator=g) * (hi - lo) + lo).to(like.device, like.dtype)
 
 def _some(n: int, p: float, like: Tensor, g: torch.Generator) -> Tensor:

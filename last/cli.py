@@ -7,6 +7,7 @@ __all__ = ['COMMANDS', 'Command', 'load_defaults', 'parse', 'overview', 'main']
 
 # %% ../nbs/90_cli.ipynb #313f6b43
 import dataclasses
+import os
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -50,13 +51,13 @@ def load_defaults(cls: type, path: str | Path) -> Any:
     "A settings object from a YAML file; required settings that the file leaves open stay open."
     import tyro
     import yaml
-    from last.training import config_from_dict
+    from last.training import check_settings
     if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file")
     try: values = yaml.safe_load(Path(path).read_text()) or {}
     except yaml.YAMLError as e: raise ValueError(f"{path}: broken YAML ({str(e).splitlines()[0]} {getattr(e, 'problem_mark', '')})") from None
     if not isinstance(values, dict): raise ValueError(f"{path}: expected `setting: value` lines")
     required = {f.name: tyro.MISSING for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}
-    try: return config_from_dict(cls, {**required, **values})
+    try: return cls(**{**required, **check_settings(cls, values)})
     except (ValueError, TypeError) as e: raise ValueError(f"{path}: {e}") from None
 
 def parse(
@@ -99,10 +100,15 @@ def main(argv: list[str] | None = None) -> int:
     try:
         cfg, run = parse(args[0], args[1:])
         if args[0] in ("train", "evaluate", "report"): import_module("last.stgcn")  # baselines join the table of models
-        print(COMMANDS[args[0]].show(cfg, run(cfg)))
+        text = COMMANDS[args[0]].show(cfg, run(cfg))
+        if os.environ.get("RANK", "0") == "0": print(text)  # under torchrun one process speaks
         return 0
     except KeyboardInterrupt: print("\ninterrupted; the same command goes on from here", file=sys.stderr); return 130
     except (ValueError, OSError, ImportError, FloatingPointError) as e:
         if debug: raise
         print(f"error: {e}" if str(e) else f"error: {type(e).__name__}", file=sys.stderr)
+        return 2
+    except RuntimeError as e:
+        if debug or "out of memory" not in str(e): raise
+        print("error: out of memory; try a smaller --batch or --pre.frames", file=sys.stderr)
         return 2

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Mask', 'NTU_TRAIN_SUBJECTS', 'DATASETS', 'PART', 'Index', 'index_from_names', 'Protocol', 'by', 'copies', 'Dataset',
-           'get_dataset', 'Store', 'write_store', 'PrepareConfig', 'prepare', 'describe', 'InfoConfig', 'open_store']
+           'get_dataset', 'free_for_store', 'Store', 'write_store', 'PrepareConfig', 'prepare', 'describe',
+           'InfoConfig', 'open_store']
 
 # %% ../nbs/03_datasets.ipynb #6151b260
 import hashlib
@@ -25,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 from tyro.conf import Positional
 
-from .parsing import (Clip, ParseError, parse_name, read_ctrgcn, read_kinetics, read_ntu, read_nw_ucla, read_pyskl, read_sbu,
+from .parsing import (Clip, EmptyClipError, ParseError, parse_name, read_ctrgcn, read_kinetics, read_ntu, read_nw_ucla, read_pyskl, read_sbu,
                           read_stgcn, read_utd_mhad)
 from .skeletons import Skeleton, get_skeleton
 from .synthetic import CLASSES as SYNTHETIC_CLASSES
@@ -65,13 +66,15 @@ class Protocol:
     train: Mask
     test: Mask
     val: Mask  # among the training clips
+    unfit: Mask | None = None  # training clips that are left out while choosing
 
     def masks(self, index: Index) -> dict[str, np.ndarray]:
         "(N,) bool for each part; train and test never overlap."
         train, test = self.train(index), self.test(index)
         assert not (train & test).any(), "a protocol may not train on its test clips"
         val = train & self.val(index)
-        return dict(train=train, test=test, val=val, fit=train & ~val)
+        unfit = self.unfit(index) if self.unfit else np.zeros(len(index), bool)
+        return dict(train=train, test=test, val=val, fit=train & ~val & ~unfit)
 
 # %% ../nbs/03_datasets.ipynb #064c264a
 NTU_TRAIN_SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38, 45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70,
@@ -100,7 +103,7 @@ def _ucla(drop_train: bool, drop_test: bool, text: str) -> Protocol:
     views12, view3 = (lambda i: np.isin(i.cameras, (1, 2))), (lambda i: i.cameras == 3)
     twin_train, twin_test = copies(views12, view3), copies(view3, views12)
     return Protocol(text, (lambda i: views12(i) & ~twin_train(i)) if drop_train else views12, (lambda i: view3(i) & ~twin_test(i)) if drop_test else view3,
-                    lambda i: (i.cameras == 2) & ~twin_train(i))
+                    lambda i: (i.cameras == 2) & ~twin_train(i), unfit=twin_train)
 
 _UCLA = dict(a=_ucla(False, False, "views 1 2 train, view 3 tests, as published; test clips leak into training"),
              b=_ucla(True, False, "10-class clean: as a, copies of test clips removed from training"),
@@ -159,7 +162,7 @@ DATASETS: dict[str, Dataset] = {d.name: d for d in [
     Dataset("utd-mhad", "utd20", _UTD_CLASSES, "*_skeleton.mat", read_utd_mhad, flip={0: 1, 1: 0, 8: 9, 9: 8},
             protocols=dict(xsub=by("subjects", (1, 3, 5, 7), "subjects", (7,), text="odd subjects train, even test; validation: subject 7"))),
     Dataset("sbu", "sbu15", _SBU_CLASSES, "skeleton_pos.txt", read_sbu, {f"fold{k + 1}": _fold(k) for k in range(5)}),
-    Dataset("kinetics", "openpose18", _data("kinetics400_classes.txt"), "*.json", _read_kinetics, dict(official=_given(20))),
+    Dataset("kinetics", "openpose18", _data("kinetics400_classes.txt"), "*.json", _read_kinetics, dict(official=_given(20)), keep=lambda n: not n.endswith("_label")),
     *(Dataset(n, "ntu25", (), "", None, dict(given=_given())) for n in ("stgcn", "ctrgcn", "pyskl", "own")),
 ]}
 
@@ -184,23 +187,35 @@ def _pack(clips: list[Clip]) -> dict[str, np.ndarray]:
     return {k: np.concatenate(v) if k in ("points", "present") else np.array(v) for k, v in cols.items()}
 
 # %% ../nbs/03_datasets.ipynb #a101741d
-def _write(path: Path, parts: list[dict], meta: dict) -> None:
-    "Write a store from packed parts (anything indexable by column name), under a temporary name first."
+def _load(part: dict | Path) -> dict:
+    "A part's columns: it is a dict, or a file that is read and closed."
+    if isinstance(part, dict): return part
+    with np.load(part, allow_pickle=False) as z: return {k: z[k] for k in z.files}
+
+def free_for_store(path: Path) -> None:
+    "An error unless the folder is missing, empty, or a store: nothing else is ever replaced."
+    if path.exists() and not (path.is_dir() and ((path / "meta.json").is_file() or not any(path.iterdir()))):
+        raise FileExistsError(f"{path}: exists and is not a store; choose another --out")
+
+def _write(path: Path, parts: list[dict | Path], meta: dict) -> None:
+    "Write a store from packed parts (dicts, or .npz files), under a temporary name first."
+    free_for_store(path)
     work = path.with_name(path.name + ".writing")
     shutil.rmtree(work, ignore_errors=True); work.mkdir(parents=True)
-    columns = {f.name: np.concatenate([p[f.name] for p in parts]) for f in fields(Index) if f.name != "offsets"}
+    small = [{k: p[k] for k in p if k not in ("points", "present")} for p in map(_load, parts)]  # parts may be files: one is open at a time
+    columns = {f.name: np.concatenate([p[f.name] for p in small]) for f in fields(Index) if f.name != "offsets"}
     rows = columns["frames"] * columns["persons"]
     columns["offsets"] = np.concatenate([[0], np.cumsum(rows)[:-1]])
-    shape = parts[0]["points"].shape[1:]
+    shape = _load(parts[0])["points"].shape[1:]
     points = np.lib.format.open_memmap(work / "points.npy", "w+", np.float32, (int(rows.sum()), *shape))
     present, at, digest = np.zeros(int(rows.sum()), bool), 0, hashlib.sha256()
-    for part in parts:
+    for part in map(_load, parts):
         block = part["points"]
         points[at:at + len(block)], present[at:at + len(block)] = block, part["present"]
         at += len(block)
     for name in ("names", "labels", "splits", "digests"): digest.update("\n".join(map(str, columns[name].tolist())).encode())
     points.flush(); np.save(work / "present.npy", present); np.savez(work / "index.npz", **columns)
-    meta = dict(meta, fingerprint=digest.hexdigest()[:16], clips=len(rows), bodies_dropped=int(sum(p["dropped"].sum() for p in parts)))
+    meta = dict(meta, fingerprint=digest.hexdigest()[:16], clips=len(rows), bodies_dropped=int(sum(p["dropped"].sum() for p in small)))
     (work / "meta.json").write_text(json.dumps(meta, indent=1))
     if path.exists(): shutil.rmtree(path)
     os.replace(work, path)
@@ -253,6 +268,8 @@ def write_store(
     skeleton: str,  # name in the table of skeletons
     classes: Iterable[str] = (),  # class names; default: numbers
     dataset: str = "own",  # row of the table of datasets that holds the protocols
+    skipped: Iterable = (),  # [file, reason] of what was left out
+    source: str = "",  # what the clips were made from, to know them again
 ) -> Store:
     "A store from clips in memory: the way in for your own data."
     clips, sk = list(clips), get_skeleton(skeleton)
@@ -262,7 +279,7 @@ def write_store(
     if len({c.name for c in clips}) != len(clips): raise ValueError(f"{path}: two clips have the same name")
     classes = list(classes) or [str(i) for i in range(max(c.label for c in clips) + 1)]
     if max(c.label for c in clips) >= len(classes): raise ValueError(f"{path}: label {max(c.label for c in clips)} but only {len(classes)} class names")
-    _write(Path(path), [_pack(clips)], dict(dataset=dataset, skeleton=skeleton, classes=classes, skipped=[], known_missing=0, source=""))
+    _write(Path(path), [_pack(clips)], dict(dataset=dataset, skeleton=skeleton, classes=classes, skipped=list(skipped), known_missing=0, source=source))
     return Store(path)
 
 # %% ../nbs/03_datasets.ipynb #2b39e2c4
@@ -291,12 +308,16 @@ def _find(root: Path, dataset: Dataset) -> tuple[list[Path], int]:
 # %% ../nbs/03_datasets.ipynb #6f0b00c4
 def _read_part(paths: list[Path], dataset: str, strict: bool) -> tuple[dict | None, list[list[str]]]:
     "Parse files: packed clips (None if there are none) and [file, reason] of those skipped."
-    clips, skipped = [], []
+    clips, skipped, row = [], [], DATASETS[dataset]
     for path in paths:
-        try: clips.append(DATASETS[dataset].read(path))
-        except (ParseError, OSError) as e:
-            if strict: raise
-            skipped.append([str(path), str(e).removeprefix(f"{path}")[1:].strip() or str(e)])
+        try:
+            clip = row.read(path)
+            if not -1 <= clip.label < len(row.classes): raise ParseError(f"{path}: class {clip.label + 1}, but {dataset} has {len(row.classes)} classes")
+            if not clip.present.any(): raise EmptyClipError(f"{path}: no joint of anybody in any frame")
+            clips.append(clip)
+        except Exception as e:  # one file may never end a run, whatever is wrong with it
+            if strict: raise e if isinstance(e, ParseError) else ParseError(f"{path}: {type(e).__name__}: {e}") from e
+            skipped.append([str(path), str(e).removeprefix(f"{path}:").removeprefix(str(path)).strip() if isinstance(e, ParseError) else f"{type(e).__name__}: {e}"])
     return (_pack(clips) if clips else None), skipped
 
 def _do_part(paths: list[Path], out: Path, dataset: str, strict: bool) -> int:
@@ -330,42 +351,70 @@ def _run_parts(jobs: dict[Path, list[Path]], dataset: str, strict: bool, workers
     bar.close()
 
 # %% ../nbs/03_datasets.ipynb #17f16fc4
+def _strictly(cfg: PrepareConfig, skipped: list[list[str]]) -> None:
+    "Under `strict`, what an earlier run skipped is an error too."
+    if cfg.strict and skipped: raise ParseError(f"{skipped[0][0]}: {skipped[0][1]}")
+
+def _is_done(cfg: PrepareConfig, out: Path, source: str) -> bool:
+    "Is there a store of just these files? An error if there is anything else."
+    free_for_store(out)
+    if not (out / "meta.json").is_file(): return False
+    try: meta = Store(out).meta
+    except ParseError: return False  # damaged: made anew
+    if meta["source"] != source: raise FileExistsError(f"{out}: holds a store of other files or settings; remove it or choose another --out")
+    _strictly(cfg, meta["skipped"])
+    return True
+
 def _prepare_files(cfg: PrepareConfig, out: Path) -> None:
     "Parse a folder of one-clip files part by part, then join the parts."
     dataset = get_dataset(cfg.dataset)
     paths, known = _find(Path(cfg.root), dataset)
     stats = [(str(p.relative_to(cfg.root)), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
     source = hashlib.sha256(json.dumps([cfg.dataset, PART, stats]).encode()).hexdigest()[:16]
-    if (out / "meta.json").is_file():
-        if Store(out).meta["source"] == source: return
-        raise FileExistsError(f"{out}: holds a store of other files; remove it or choose another --out")
+    if _is_done(cfg, out, source): return
     work = out.with_name(out.name + f".parts-{source}")
     for old in out.parent.glob(out.name + ".parts-*"):  # parts of files that have changed since
         if old != work: shutil.rmtree(old)
     work.mkdir(parents=True, exist_ok=True)
     jobs = {work / f"{i // PART:05d}.npz": paths[i:i + PART] for i in range(0, len(paths), PART)}
     _run_parts(jobs, cfg.dataset, cfg.strict, cfg.workers)
-    parts = [np.load(p, allow_pickle=False) for p in jobs]
-    skipped = [s for p in parts for s in p["skipped"].tolist()]
-    parts = [p for p in parts if "points" in p]
-    if not parts: raise ParseError(f"{cfg.root}: none of {len(paths)} files could be read; the first: {skipped[0][0]}: {skipped[0][1]}")
-    double = [n for n, k in Counter(np.concatenate([p["names"] for p in parts]).tolist()).items() if k > 1]
+    skipped, names, filled = [], Counter(), []
+    for p in jobs:
+        with np.load(p, allow_pickle=False) as z:
+            skipped += z["skipped"].tolist()
+            if "names" in z: names.update(z["names"].tolist()); filled.append(p)
+    _strictly(cfg, skipped)
+    if not filled: raise ParseError(f"{cfg.root}: none of {len(paths)} files could be read; the first: {skipped[0][0]}: {skipped[0][1]}")
+    double = [n for n, k in names.items() if k > 1]
     if double: raise ParseError(f"{cfg.root}: {len(double)} clips are there twice, for instance {double[0]}; point --root at one copy")
-    _write(out, parts, dict(dataset=dataset.name, skeleton=dataset.skeleton, classes=list(dataset.classes), skipped=skipped, known_missing=known, source=source))
-    for p in parts: p.close()
+    _write(out, filled, dict(dataset=dataset.name, skeleton=dataset.skeleton, classes=list(dataset.classes), skipped=skipped, known_missing=known, source=source))
     shutil.rmtree(work)
 
 # %% ../nbs/03_datasets.ipynb #0208b3a4
+def _prepare_array(cfg: PrepareConfig, out: Path) -> None:
+    "A store from a file that peers have prepared (ST-GCN: both splits, if train_* and val_* lie side by side)."
+    root, skeleton = Path(cfg.root), cfg.skeleton or get_dataset(cfg.dataset).skeleton
+    if not root.is_file(): raise FileNotFoundError(f"{root}: no such file ({cfg.dataset} is read from one file)")
+    files_ = [root]
+    if cfg.dataset == "stgcn":
+        other = [root.with_name(root.name.replace(a, b, 1)) for a, b in (("train", "val"), ("val", "train")) if root.name.startswith(a)]
+        files_ = sorted({root, *(p for p in other if p.is_file())})
+    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files_]
+    source = hashlib.sha256(json.dumps([cfg.dataset, skeleton, cfg.split, stats]).encode()).hexdigest()[:16]
+    if _is_done(cfg, out, source): return
+    readers = {"stgcn": lambda p: read_stgcn(p), "ctrgcn": lambda p: read_ctrgcn(p, get_skeleton(skeleton).V), "pyskl": lambda p: read_pyskl(p, cfg.split)}
+    clips, skipped = [], []
+    for clip in tqdm((c for p in files_ for c in readers[cfg.dataset](p)), desc="reading", unit="clip", disable=None):
+        if clip.present.any(): clips.append(clip)
+        else: skipped.append([str(root), f"{clip.name}: nobody in any frame"])
+    _strictly(cfg, skipped)
+    write_store(out, clips, skeleton, dataset=cfg.dataset, skipped=skipped, source=source)
+
 def prepare(cfg: PrepareConfig) -> Store:
     "Parse a dataset into a store; goes on where a killed run stopped, and does nothing if the store is already there."
-    out, root = Path(cfg.out), Path(cfg.root)
-    dataset = get_dataset(cfg.dataset)
-    if dataset.read: _prepare_files(cfg, out)
-    elif not (out / "meta.json").is_file():
-        if not root.is_file(): raise FileNotFoundError(f"{root}: no such file ({cfg.dataset} is read from one file)")
-        sk = cfg.skeleton or dataset.skeleton
-        clips = {"stgcn": lambda: read_stgcn(root), "ctrgcn": lambda: read_ctrgcn(root, get_skeleton(sk).V), "pyskl": lambda: read_pyskl(root, cfg.split)}[cfg.dataset]()
-        write_store(out, (c for c in tqdm(clips, desc="reading", unit="clip", disable=None) if c.present.any()), sk, dataset=cfg.dataset)
+    out = Path(cfg.out)
+    if get_dataset(cfg.dataset).read: _prepare_files(cfg, out)
+    else: _prepare_array(cfg, out)
     return Store(out)
 
 # %% ../nbs/03_datasets.ipynb #47bbfec0

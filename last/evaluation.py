@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, top_k_accuracy_score
 
 from .datasets import Store
 from .parsing import ParseError
-from .training import environment, keep_memory, load_run, make_loader, predict, write_atomic, write_json
+from .training import environment, keep_memory, load_run, make_loader, pick_device, predict, write_atomic, write_json
 
 # %% ../nbs/21_evaluation.ipynb #6d4181ac
 @dataclass
@@ -136,26 +135,27 @@ class EvaluateConfig:
     protocol: str = ""  # default: the one the run was trained under
     part: Literal["test", "val"] = "test"
     weights: Literal["last", "best"] = "last"  # the end of training, or the best cycle end by validation
-    out: str = ""  # results JSON; default: results_<protocol>_<part>.json in the run's folder
+    out: str = ""  # results JSON; default: results_<protocol>_<part>[_best].json in the run's folder
     scores: str = ""  # .npz file for names, labels and logits
     plots: str = ""  # folder for the confusion matrix and the calibration diagram
     batch: int = 64
     device: str = ""  # cpu or cuda; default: the GPU if there is one
 
 def _clips_to_test(cfg: EvaluateConfig, store: Store, meta: dict) -> np.ndarray:
-    "Clip numbers to test; an error if any of them, or a copy of one under the same name, was trained on."
+    "Clip numbers to test; an error if any of them was trained on, by the names the run wrote down."
     if meta["skeleton"] != store.skeleton.name or meta["classes"] != store.classes: raise ValueError(f"{cfg.run} was trained on {meta['dataset']} ({meta['skeleton']}, {len(meta['classes'])} classes); {cfg.data} has other joints or classes")
     numbers = store.part(cfg.protocol or meta["config"]["protocol"], cfg.part)
     if not len(numbers): raise ValueError(f"{cfg.data}: no {cfg.part} clips under this protocol")
-    if meta["fingerprint"] == store.fingerprint:
-        seen = np.intersect1d(numbers, store.part(meta["config"]["protocol"], meta["config"]["part"]))
-        if len(seen): raise ValueError(f"{len(seen)} of {len(numbers)} {cfg.part} clips were in this run's training (protocol {meta['config']['protocol']}, part {meta['config']['part']}), for instance {store.index.names[seen[0]]}")
+    trained = Path(cfg.run) / "trained_on.txt"
+    if not trained.is_file(): raise FileNotFoundError(f"{trained}: missing, so nobody can say which clips this run has seen")
+    seen = np.intersect1d(store.index.names[numbers], trained.read_text().splitlines())
+    if len(seen): raise ValueError(f"{len(seen)} of {len(numbers)} {cfg.part} clips were in this run's training (protocol {meta['config']['protocol']}, part {meta['config']['part']}), for instance {seen[0]}")
     return numbers
 
 # %% ../nbs/21_evaluation.ipynb #4c75caab
 def evaluate(cfg: EvaluateConfig) -> dict:
     "Predict, measure, write; returns the result."
-    device = cfg.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device(cfg.device)
     if device == "cpu": keep_memory()
     run, store = load_run(cfg.run, cfg.weights), Store(cfg.data)
     numbers = _clips_to_test(cfg, store, run.meta)
@@ -165,7 +165,7 @@ def evaluate(cfg: EvaluateConfig) -> dict:
     history = Path(cfg.run) / "history.json"
     result = dict(dataset=store.dataset.name, protocol=protocol, part=cfg.part, weights=cfg.weights, metrics=metrics(s, store.classes), trained=run.meta,
                   epochs_trained=len(json.loads(history.read_text())) if history.is_file() else None, fingerprint=store.fingerprint, environment=environment())
-    write_json(Path(cfg.out) if cfg.out else Path(cfg.run) / f"results_{protocol}_{cfg.part}.json", result)
+    write_json(Path(cfg.out) if cfg.out else Path(cfg.run) / f"results_{protocol}_{cfg.part}{'_best' * (cfg.weights == 'best')}.json", result)
     if cfg.scores: s.save(cfg.scores)
     if cfg.plots: _plots(s, store.classes, Path(cfg.plots))
     return result
@@ -217,7 +217,8 @@ def report(cfg: ReportConfig) -> Path:
     result = evaluate(EvaluateConfig(cfg.run, cfg.data, out=str(out / "results.json"), plots=str(out), device=cfg.device))
     store, history, m = Store(cfg.data), json.loads((Path(cfg.run) / "history.json").read_text()), result["metrics"]
     i = int(store.part(result["protocol"], "test")[0])
-    clip = draw_clip(store[i], store.skeleton, title=f"{store.index.names[i]}: {store.classes[store.index.labels[i]]}")
+    up = np.float32([1, -1, 1] if store.skeleton.dims == 2 else 1)  # image coordinates point down
+    clip = draw_clip(store[i] * up, store.skeleton, title=f"{store.index.names[i]}: {store.classes[store.index.labels[i]]}")
     for name, fig in (("curve", plot_history(history)), ("clip", clip)): fig.savefig(out / f"{name}.png", dpi=110); plt.close(fig)
     rows = {"dataset": f"{result['dataset']} ({len(store)} clips)", "protocol": result["protocol"], "model": result["trained"]["config"]["model"], "test clips": m["clips"], "top-1": f"{m['top1']:.2f} %",
             "top-5": f"{m['top5']:.2f} %", "calibration error": f"{m['ece']:.3f}", "seed": result["trained"]["config"]["seed"], **result["environment"]}

@@ -75,9 +75,11 @@ class SkeletonModel(nn.Module):
         present = frames.any(1)
         if not present.any(): return rows.new_zeros(N, self.head.in_features)
         frames, owner = frames[present], torch.arange(N, device=x.device).repeat_interleave(M)[present]
-        pooled = self.pool(*self.trunk(rows[present], None if frames.all() else frames.to(x.dtype)))  # (P, F)
-        total = pooled.new_zeros(N, pooled.shape[1]).index_add(0, owner, pooled)
-        return total / mask.any(1).sum(1).clamp(min=1).to(pooled.dtype)[:, None]
+        h, left = self.trunk(rows[present], None if frames.all() else frames.to(x.dtype))
+        pooled = self.pool(h, left)  # (P, F)
+        counts = pooled.new_ones(len(pooled)) if left is None else left.any(1).to(pooled.dtype)  # 0: all of a person's few frames fell to a stride
+        total = pooled.new_zeros(N, pooled.shape[1]).index_add(0, owner, pooled * counts[:, None])
+        return total / pooled.new_zeros(N).index_add(0, owner, counts).clamp(min=1)[:, None]
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, classes)
         return self.head(self.dropout(self.get_features(x, mask)))
@@ -147,7 +149,8 @@ class LAST(SkeletonModel):
 
     @torch.no_grad()
     def inspect(self, x: Tensor, mask: Tensor | None = None) -> list[dict[str, Tensor]]:
-        "Of person 0, for each block: `graphs` (N, K, V, V) and `attention` (N, H, T, T). For pictures."
+        "Of person 0, for each block: `graphs` (N, K, V, V) and `attention` (N, H, T, T). For pictures; in eval mode."
+        if self.training: raise RuntimeError("inspect a model in eval mode: model.eval()")
         if x.ndim == 5: x, mask = x[..., 0], None if mask is None else mask[..., 0].to(x.dtype)
         x, out = self.stemmed(x, mask), []
         for b in self.blocks:

@@ -88,7 +88,7 @@ class _Walker:
         words = self.take(expected)
         try: values = [float(w) for w in words]
         except ValueError: values = []
-        if len(values) != n or not np.isfinite(values).all(): self.fail(expected)
+        if len(values) != n: self.fail(expected)
         return values
 
 # %% ../nbs/01_parsing.ipynb #20238eb6
@@ -105,7 +105,8 @@ def _ntu_careful(path: Path, lines: list[str]) -> tuple[int, list[str], list[int
             if info[0] in seen: w.fail(f"a new body id in frame {t} (this one is there already)")
             seen.add(info[0])
             if w.count("the joint count 25") != 25: w.fail("the joint count 25")
-            xyz.append([w.floats(12, f"12 numbers of joint {v + 1} of 25 (frame {t} of {T})")[:3] for v in range(25)])
+            joints = [w.floats(12, f"12 numbers of joint {v + 1} of 25 (frame {t} of {T})")[:3] for v in range(25)]
+            xyz.append([j if np.isfinite(j).all() else [np.nan] * 3 for j in joints])  # a joint the sensor could not place
             ids.append(info[0]); frames.append(t)
     if w.i < len(lines): w.i += 1; w.fail(f"the end of the file after {T} frames")
     return T, ids, frames, np.array(xyz, np.float64).astype(np.float32).reshape(-1, 25, 3)
@@ -113,8 +114,10 @@ def _ntu_careful(path: Path, lines: list[str]) -> tuple[int, list[str], list[int
 # %% ../nbs/01_parsing.ipynb #e4172667
 def _ntu_fast(lines: list[str]) -> tuple[int, list[str], list[int], np.ndarray]:
     "As `_ntu_careful`, by slices and one C parser; raises ValueError on anything unusual."
+    if not lines[0].isdigit(): raise ValueError("not a count")
     i, T, ids, frames, joints = 1, int(lines[0]), [], [], []
     for t in range(T):
+        if not lines[i].isdigit(): raise ValueError("not a count")
         end = i + 1 + 27 * int(lines[i])
         here = [line.split(" ", 1)[0] for line in lines[i + 1:end:27]]
         if len(set(here)) != len(here): raise ValueError("an id twice in a frame")
@@ -125,7 +128,9 @@ def _ntu_fast(lines: list[str]) -> tuple[int, list[str], list[int], np.ndarray]:
     if i != len(lines) or len(joints) != 25 * len(ids): raise ValueError("lines missing or left over")
     if not joints: return T, ids, frames, np.zeros((0, 25, 3), np.float32)
     if any(line.count(" ") != 11 for line in joints): raise ValueError("not 12 values")
-    if "\n".join(joints).encode().translate(None, b"0123456789+-.eE \n"): raise ValueError("letters among the numbers")
+    text = "\n".join(joints)
+    if text.encode().translate(None, b"0123456789+-.eE \n"): raise ValueError("letters among the numbers")
+    if "  " in text or " \n" in text or "\n " in text or text[0] == " " or text[-1] == " ": raise ValueError("a value is missing, or the spacing is unusual")
     return T, ids, frames, np.loadtxt(joints, np.float32, comments=None, usecols=(0, 1, 2)).reshape(-1, 25, 3)
 
 # %% ../nbs/01_parsing.ipynb #4d333996
@@ -149,18 +154,17 @@ def read_ntu_bodies(
 # %% ../nbs/01_parsing.ipynb #1c7b655c
 def _motion(body: Body) -> float:
     "Sum of the variances of x, y and z over all frames and joints."
-    return float(body.xyz.reshape(-1, 3).var(0).sum())
+    return float(np.nansum(np.nanvar(body.xyz.reshape(-1, 3), 0)))
 
 def _bad_share(body: Body) -> float:
     "Share of frames in which the body is wider (x) than 0.8 of its height (y)."
-    x, y, _ = np.moveaxis(np.ptp(body.xyz, axis=1), -1, 0)
+    x, y, _ = np.moveaxis(np.nanmax(body.xyz, 1) - np.nanmin(body.xyz, 1), -1, 0)
     return float((x > 0.8 * y).mean())
 
 def clean_bodies(bodies: list[Body]) -> list[Body]:
-    "Drop short and badly proportioned bodies, never the last one (thresholds of the NTU authors' code)."
+    "Drop short and badly proportioned bodies (thresholds of the NTU authors' code); if none would be left, keep the longest."
     for bad in (lambda b: len(b.frames) <= 11, lambda b: _bad_share(b) >= 0.69754):
-        for body in list(bodies):
-            if len(bodies) > 1 and bad(body): bodies = [b for b in bodies if b is not body]
+        if len(bodies) > 1: bodies = [b for b in bodies if not bad(b)] or [max(bodies, key=lambda b: (len(b.frames), _motion(b)))]
     return bodies
 
 def bodies_to_persons(
@@ -186,6 +190,7 @@ def read_ntu(
     path = Path(path)
     info = parse_name(path.stem)
     T, bodies = read_ntu_bodies(path)
+    bodies = [b for b in bodies if np.isfinite(b.xyz).any()]
     if not bodies: raise EmptyClipError(f"{path}: no body in any of {T} frames")
     points, dropped = bodies_to_persons(bodies, T, persons)
     return Clip(path.stem, points, info.pop("action") - 1, dropped=dropped, **info)
@@ -194,7 +199,7 @@ def read_ntu(
 def _points(array, path: Path, shape: tuple, what: str) -> np.ndarray:
     "float32 array of the wanted shape (None: any size above 0), or an error that says what came instead."
     try: array = np.asarray(array, np.float32)
-    except (ValueError, TypeError): raise ParseError(f"{path}: {what} is not an array of numbers (ragged, or text in it)") from None
+    except (ValueError, TypeError, OverflowError): raise ParseError(f"{path}: {what} is not an array of numbers (ragged, or text in it)") from None
     ok = array.ndim == len(shape) and all(s in (None, n) and n > 0 for s, n in zip(shape, array.shape))
     if not ok: raise ParseError(f"{path}: expected {what} of shape {tuple(s or 'any' for s in shape)}, found {array.shape}")
     if not np.isfinite(array).all(): raise ParseError(f"{path}: {what} holds NaN or infinity")
@@ -271,17 +276,23 @@ def read_kinetics(
     data, people = _json(path), []
     if not isinstance(data.get("data"), list): raise ParseError(f"{path}: expected a list `data` of frames")
     for t, frame in enumerate(data["data"]):
-        try: found = [np.c_[np.reshape(s["pose"], (18, 2)), np.reshape(s["score"], 18)].astype(np.float32) for s in frame["skeleton"]]
-        except (KeyError, TypeError, ValueError): raise ParseError(f"{path}: frame {t}: expected people with 36 `pose` and 18 `score` numbers") from None
-        people.append(found)
+        try:
+            found = [np.c_[np.reshape(s["pose"], (18, 2)), np.reshape(s["score"], 18)].astype(np.float32) for s in frame["skeleton"]]
+            at = int(frame.get("frame_index", t + 1)) - 1
+            if not np.isfinite(found).all() or not len(people) <= at < 100_000: raise ValueError
+        except (KeyError, TypeError, ValueError, OverflowError): raise ParseError(f"{path}: frame {t}: expected a rising `frame_index` and people with 36 `pose` and 18 `score` numbers") from None
+        people += [[]] * (at - len(people)) + [found]  # frames the file leaves out have nobody
     if not any(people): raise EmptyClipError(f"{path}: no body in any of {len(people)} frames")
-    return Clip(path.stem, follow([np.array(f, np.float32).reshape(-1, 18, 3) for f in people], persons), int(data.get("label_index", -1)))
+    label = data.get("label_index", -1)
+    if not isinstance(label, int): raise ParseError(f"{path}: expected a number as `label_index`, found {label!r}")
+    return Clip(path.stem, follow([np.array(f, np.float32).reshape(-1, 18, 3) for f in people], persons), label)
 
 # %% ../nbs/01_parsing.ipynb #c55141a9
 class _ArraysOnly(pickle.Unpickler):
     "Unpickles plain containers and numpy arrays; refuses everything else before it runs."
     _allowed = {(m, n) for m in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
-                for n in ("ndarray", "dtype", "_reconstruct", "scalar")} | {("_codecs", "encode"), ("collections", "OrderedDict")}
+                for n in ("ndarray", "dtype", "_reconstruct", "scalar")} | {
+                ("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer"), ("_codecs", "encode"), ("collections", "OrderedDict")}
     def find_class(self, module, name):
         if (module, name) not in self._allowed: raise ParseError(f"refused: the pickle wants {module}.{name}, which is neither a number, text nor an array")
         return super().find_class(module, name)
@@ -310,11 +321,14 @@ def read_stgcn(
     try: data = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as e: raise ParseError(f"{path}: not a readable .npy file ({e})") from None
     if data.ndim != 5: raise ParseError(f"{path}: expected (N, C, T, V, M), found shape {data.shape}")
-    pair = load_pickle(labels or path.with_name(path.stem.replace("data", "") .rstrip("_") .replace("_joint", "") + "_label.pkl"))
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or len(pair[0]) != len(data) or len(pair[1]) != len(data):
-        raise ParseError(f"{labels}: expected (names, labels) of {len(data)} clips")
+    labels = Path(labels or path.with_name(re.sub(r"_?data.*$", "", path.stem) + "_label.pkl"))  # train_data.npy, train_data_joint.npy: train_label.pkl
+    if not labels.is_file(): raise FileNotFoundError(f"{labels}: no such file (names and labels of {path.name})")
+    pair = load_pickle(labels)
+    try: names, numbers = [str(n) for n in pair[0]], [int(n) for n in pair[1]]
+    except (TypeError, ValueError, IndexError, KeyError): names = numbers = None
+    if names is None or len(pair) != 2 or not len(names) == len(numbers) == len(data): raise ParseError(f"{labels}: expected (names, labels) of {len(data)} clips")
     split = split or ("train" if "train" in path.stem else "test")
-    for name, label, x in zip(*pair, data): yield Clip(str(name), _trim(x.transpose(3, 1, 2, 0)), int(label), split=split)
+    for name, label, x in zip(names, numbers, data): yield Clip(name, _trim(x.transpose(3, 1, 2, 0)), label, split=split)
 
 def read_ctrgcn(
     path: str | Path,  # .npz with x_train, y_train, x_test, y_test
@@ -335,14 +349,16 @@ def read_ctrgcn(
 # %% ../nbs/01_parsing.ipynb #bf1010e0
 def read_pyskl(
     path: str | Path,  # .pkl with `annotations`, and `split` (name -> list of clip names)
-    split: str = "xsub",  # which pair of splits: <split>_train / <split>_val (or _test); "" for none
+    split: str = "xsub",  # which pair of splits: <split>_train / <split>_val (or _test); "" for plain train / val
 ) -> Iterator[Clip]:
     "Clips of a pyskl pickle; 2-D files give x y score, 3-D files x y z."
     data = load_pickle(path)
     if not isinstance(data, dict) or "annotations" not in data: raise ParseError(f"{path}: expected a dict with `annotations`")
-    of = {n: part for part, ends in (("train", ("train",)), ("test", ("val", "test"))) for e in ends for n in (data.get("split") or {}).get(f"{split}_{e}", ())}
-    if split and not of: raise ParseError(f"{path}: no split {split!r}; it has {', '.join(data.get('split') or {}) or 'none'}")
-    for i, a in enumerate(data["annotations"]):
+    splits, clips = data.get("split") or {}, data["annotations"]
+    if not isinstance(splits, dict) or not isinstance(clips, (list, tuple)): raise ParseError(f"{path}: expected `split` as a dict and `annotations` as a list")
+    of = {n: part for part, ends in (("train", ("train",)), ("test", ("val", "test"))) for e in ends for n in splits.get(f"{split}_{e}" if split else e, ())}
+    if split and not of: raise ParseError(f"{path}: no split {split!r}; it has {', '.join(splits) or 'none'}")
+    for i, a in enumerate(clips):
         try:
             points, name, label = np.asarray(a["keypoint"], np.float32), str(a["frame_dir"]), int(a["label"])
             if "keypoint_score" in a: points = np.concatenate([points, np.asarray(a["keypoint_score"], np.float32)[..., None]], -1)

@@ -45,11 +45,12 @@ def test_prepare_killed(synthetic, tmp_path):
 
 
 @pytest.mark.timeout(300)
-def test_train_killed(store, tmp_path):
+@pytest.mark.parametrize("extra", [("--workers", 0), ("--workers", 1, "--amp", "bf16")], ids=["plain", "workers-bf16"])
+def test_train_killed(store, tmp_path, extra):
     import torch
     from safetensors.torch import load_file
     def args(out): return ("train", "--data", store, "--protocol", "xsub", "--model", "tiny", "--epochs", 8, "--schedule", "cosine", "--warmup", 1, "--batch", 4, "--ema", 0.9,
-                           "--checkpoint-every", 2, "--pre.frames", 16, "--device", "cpu", "--threads", 1, "--out", out)
+                           "--checkpoint-every", 2, "--pre.frames", 16, "--device", "cpu", "--threads", 1, *extra, "--out", out)
     kill_when(start(*args(tmp_path / "cut")), lambda: (tmp_path / "cut/checkpoint.pt").is_file())
     assert not (tmp_path / "cut/last.safetensors").exists()
     for out in ("cut", "whole"):
@@ -64,7 +65,9 @@ def test_train_killed(store, tmp_path):
 def test_two_processes(store, tmp_path):
     import json
     import os
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611", "-m", "last", "train", "--data", store, "--protocol", "xsub", "--model", "tiny",
+    import socket
+    with socket.socket() as free: free.bind(("127.0.0.1", 0)); port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port, "-m", "last", "train", "--data", store, "--protocol", "xsub", "--model", "tiny",
                "--epochs", 2, "--schedule", "cosine", "--warmup", 0, "--batch", 8, "--pre.frames", 8, "--device", "cpu", "--out", tmp_path / "two"]
     done = subprocess.run(list(map(str, command)), env={**os.environ, "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
