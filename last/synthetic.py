@@ -215,7 +215,7 @@ def render(
         for j, q in get_skeleton("ntu25").bones:
             thick = .10 if {j, q} <= {0, 1, 20} else .035 if j > 20 else .055
             parts.append((xyz[t, [j, q], 2].mean(), px[j], px[q], thick * f / xyz[t, j, 2], colours[person]))
-        parts.append((xyz[t, V["head"], 2], px[V["head"]], px[V["head"]], .11 * f / xyz[t, V["head"], 2], (225, 185, 160)))
+        parts.append((xyz[t, V["head"], 2] - .12, px[V["head"]], px[V["head"]], .11 * f / xyz[t, V["head"], 2], (225, 185, 160)))
     for z, a, b, radius, colour in sorted(parts, key=lambda p: -p[0]):
         lo, hi = np.floor(np.minimum(a, b) - radius).astype(int).clip(0), (np.ceil(np.maximum(a, b) + radius).astype(int) + 1).clip(max=(w, h))
         if (hi <= lo).any(): continue
