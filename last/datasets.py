@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['Mask', 'NTU_TRAIN_SUBJECTS', 'DATASETS', 'PART', 'Index', 'index_from_names', 'Protocol', 'by', 'copies', 'Dataset',
-           'get_dataset', 'free_for_store', 'Store', 'write_store', 'PrepareConfig', 'prepare', 'describe',
-           'InfoConfig', 'open_store']
+           'get_dataset', 'free_for_store', 'Store', 'write_store', 'PrepareConfig', 'prepare', 'describe']
 
 # %% ../nbs/03_datasets.ipynb #6151b260
 import hashlib
@@ -20,11 +19,10 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Callable, Iterable, Iterator, Literal
+from typing import Callable, Iterable, Iterator, Literal
 
 import numpy as np
 from tqdm import tqdm
-from tyro.conf import Positional
 
 from .parsing import (Clip, EmptyClipError, ParseError, parse_name, read_ctrgcn, read_kinetics, read_ntu, read_nw_ucla, read_pyskl, read_sbu,
                           read_stgcn, read_utd_mhad)
@@ -52,8 +50,7 @@ class Index:
 def index_from_names(names: Iterable[str], kind: str = "ntu") -> Index:
     "An index of clips of which only the names are known: enough for protocols."
     info = [parse_name(n, kind) for n in names]
-    col = lambda k: np.array([i.get(k, 0) for i in info])
-    zero, none = np.zeros(len(info), int), np.full(len(info), "")
+    col, zero, none = (lambda k: np.array([i.get(k, 0) for i in info])), np.zeros(len(info), int), np.full(len(info), "")
     return Index(np.array(names), col("action") - 1, col("subject"), col("camera"), col("setup"), col("replication"), none, none, zero, zero, zero)
 
 # %% ../nbs/03_datasets.ipynb #9ca322ee
@@ -122,7 +119,6 @@ def _given(share: int = 10) -> Protocol:
     return Protocol(f"as the files say; validation: one training clip in {share}, by a hash of its name", lambda i: i.splits == "train", lambda i: i.splits == "test", pick)
 
 # %% ../nbs/03_datasets.ipynb #be2c182b
-def _words(text: str) -> tuple[str, ...]: return tuple(w.strip() for w in text.split(","))
 def _data(name: str) -> tuple[str, ...]: return tuple((files("last") / "data" / name).read_text().split("\n")[:-1])
 
 @dataclass(frozen=True)
@@ -144,11 +140,6 @@ def _read_kinetics(path: Path) -> Clip:
     clip.split = "train" if "train" in path.parent.name else "test"
     return clip
 
-_UCLA_CLASSES = _words("pick up with one hand, pick up with two hands, drop trash, walk around, sit down, stand up, donning, doffing, throw, carry")
-_UTD_CLASSES = _words("swipe left, swipe right, wave, clap, throw, arm cross, basketball shoot, draw x, draw circle clockwise, draw circle counter-clockwise, "
-                      "draw triangle, bowling, boxing, baseball swing, tennis swing, arm curl, tennis serve, push, knock, catch, pick up and throw, jog, walk, "
-                      "sit to stand, stand to sit, lunge, squat")
-_SBU_CLASSES = _words("approaching, departing, kicking, pushing, shaking hands, hugging, exchanging, punching")
 _SYNTHETIC = dict(xsub=by("subjects", range(1, 1000, 2), "subjects", (3,), text="odd subjects train, even test; validation: subject 3"),
                   xview=by("cameras", (2, 3), "subjects", (3,), (1,), "cameras 2 3 train, camera 1 tests; validation: subject 3"))
 
@@ -158,10 +149,10 @@ DATASETS: dict[str, Dataset] = {d.name: d for d in [
     _ntu("ntu60", classes=_data("ntu120_classes.txt")[:60], protocols=_NTU60, keep=lambda n: n[-3:] <= "060" and n[:4] <= "S017", known_missing=_data("ntu120_missing.txt")),
     _ntu("ntu120", classes=_data("ntu120_classes.txt"), protocols=_NTU120, known_missing=_data("ntu120_missing.txt")),
     _ntu("synthetic", classes=SYNTHETIC_CLASSES, protocols=_SYNTHETIC),
-    Dataset("nw-ucla", "kinect20", _UCLA_CLASSES, "a*_s*_e*_v*.json", read_nw_ucla, _UCLA),
-    Dataset("utd-mhad", "utd20", _UTD_CLASSES, "*_skeleton.mat", read_utd_mhad, flip={0: 1, 1: 0, 8: 9, 9: 8},
+    Dataset("nw-ucla", "kinect20", _data("nw_ucla_classes.txt"), "a*_s*_e*_v*.json", read_nw_ucla, _UCLA),
+    Dataset("utd-mhad", "utd20", _data("utd_mhad_classes.txt"), "*_skeleton.mat", read_utd_mhad, flip={0: 1, 1: 0, 8: 9, 9: 8},
             protocols=dict(xsub=by("subjects", (1, 3, 5, 7), "subjects", (7,), text="odd subjects train, even test; validation: subject 7"))),
-    Dataset("sbu", "sbu15", _SBU_CLASSES, "skeleton_pos.txt", read_sbu, {f"fold{k + 1}": _fold(k) for k in range(5)}),
+    Dataset("sbu", "sbu15", _data("sbu_classes.txt"), "skeleton_pos.txt", read_sbu, {f"fold{k + 1}": _fold(k) for k in range(5)}),
     Dataset("kinetics", "openpose18", _data("kinetics400_classes.txt"), "*.json", _read_kinetics, dict(official=_given(20)), keep=lambda n: not n.endswith("_label")),
     *(Dataset(n, "ntu25", (), "", None, dict(given=_given())) for n in ("stgcn", "ctrgcn", "pyskl", "own")),
 ]}
@@ -433,11 +424,3 @@ def describe(store: Store) -> str:
         counts = ", ".join(f"{k} {int(masks[k].sum())}" for k in ("train", "fit", "val", "test"))
         lines.append(f"  {name:9} {counts}{f'; {leak} TEST CLIPS ARE COPIES OF TRAINING CLIPS' if leak else ''}  [{p.text}]")
     return "\n".join(lines + [f"  skipped {f}: {why}" for f, why in m["skipped"][:20]] + (["  ..."] if len(m["skipped"]) > 20 else []))
-@dataclass
-class InfoConfig:
-    "Say what a store holds: clips, protocols, leaks, what was skipped."
-    store: Annotated[str, Positional]  # folder of the store
-
-def open_store(cfg: InfoConfig) -> Store:
-    "The store, or an error that says why not."
-    return Store(cfg.store)
