@@ -83,13 +83,12 @@ def by(column: str, train: Iterable[int], val_column: str, val: Iterable[int], t
     is_test = (lambda i: np.isin(getattr(i, column), list(test))) if test is not None else (lambda i: ~np.isin(getattr(i, column), train))
     return Protocol(text, lambda i: np.isin(getattr(i, column), train), is_test, lambda i: np.isin(getattr(i, val_column), val))
 
-_even = range(0, 1000, 2)
 _NTU60 = dict(
     xsub=by("subjects", NTU_TRAIN_SUBJECTS, "subjects", (2, 9, 13, 28, 38), text="cross-subject; validation: subjects 2 9 13 28 38"),
     xview=by("cameras", (2, 3), "subjects", (2, 9, 13, 28, 38), (1,), "cross-view, camera 1 tests; validation: subjects 2 9 13 28 38"))
 _NTU120 = dict(
     xsub=by("subjects", NTU_TRAIN_SUBJECTS, "subjects", (2, 28, 55, 70, 85), text="cross-subject; validation: subjects 2 28 55 70 85"),
-    xset=by("setups", _even, "setups", (16, 28), text="cross-setup, even setups train; validation: setups 16 28"))
+    xset=by("setups", range(0, 1000, 2), "setups", (16, 28), text="cross-setup, even setups train; validation: setups 16 28"))
 
 # %% ../nbs/03_datasets.ipynb #800c06a4
 def copies(of: Mask, among: Mask) -> Mask:
@@ -364,8 +363,7 @@ def _prepare_files(cfg: PrepareConfig, out: Path) -> None:
     source = hashlib.sha256(json.dumps([cfg.dataset, PART, stats]).encode()).hexdigest()[:16]
     if _is_done(cfg, out, source): return
     work = out.with_name(out.name + f".parts-{source}")
-    for old in out.parent.glob(out.name + ".parts-*"):  # parts of files that have changed since
-        if old != work: shutil.rmtree(old)
+    for old in set(out.parent.glob(out.name + ".parts-*")) - {work}: shutil.rmtree(old)  # parts of files that have changed since
     work.mkdir(parents=True, exist_ok=True)
     jobs = {work / f"{i // PART:05d}.npz": paths[i:i + PART] for i in range(0, len(paths), PART)}
     _run_parts(jobs, cfg.dataset, cfg.strict, cfg.workers)
@@ -403,10 +401,8 @@ def _prepare_array(cfg: PrepareConfig, out: Path) -> None:
 
 def prepare(cfg: PrepareConfig) -> Store:
     "Parse a dataset into a store; goes on where a killed run stopped, and does nothing if the store is already there."
-    out = Path(cfg.out)
-    if get_dataset(cfg.dataset).read: _prepare_files(cfg, out)
-    else: _prepare_array(cfg, out)
-    return Store(out)
+    (_prepare_files if get_dataset(cfg.dataset).read else _prepare_array)(cfg, Path(cfg.out))
+    return Store(cfg.out)
 
 # %% ../nbs/03_datasets.ipynb #47bbfec0
 def describe(store: Store) -> str:
