@@ -81,6 +81,7 @@ class AugmentConfig:
     drop: float = 0.1  # share of joints that are lost
     drop_p: float = 0.0
 
+# %% ../nbs/05_augmentation.ipynb #2af0b222
 def augment(
     x: Tensor,  # (N, C, T, V, M), normalised, z up
     mask: Tensor,  # (N, T, M) bool

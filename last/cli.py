@@ -38,6 +38,7 @@ def _trained(cfg, history) -> str:
     val = f", validation top-1 {100 * history[-1]['val_top1']:.2f} %" if "val_top1" in history[-1] else ""
     return f"{len(history)} epochs done, training top-1 {100 * history[-1]['top1']:.2f} %{val}; weights in {cfg.out}"
 
+# %% ../nbs/90_cli.ipynb #4234db11
 @dataclass
 class InfoConfig:
     "Say what a store holds: clips, protocols, leaks, what was skipped."

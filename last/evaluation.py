@@ -205,6 +205,7 @@ def plot_history(history: list[dict]):
         ax.set(xlabel="epoch", ylabel="loss" if what == "loss" else "top-1"); ax.legend()
     return fig
 
+# %% ../nbs/21_evaluation.ipynb #f2e1fad6
 def report(cfg: ReportConfig) -> Path:
     "Write report.html, curve.png, confusion.png, calibration.png, clip.png and results.json; returns the page."
     from html import escape

@@ -70,6 +70,7 @@ class TrainConfig:
     pre: PreprocessConfig = field(default_factory=PreprocessConfig)
     aug: AugmentConfig = field(default_factory=AugmentConfig)
 
+# %% ../nbs/20_training.ipynb #81cd1ddc
 def _fits(value: Any, kind: Any, key: str) -> Any:
     "The value as its type wants it (`1e-3` is text to YAML, `no` is False), or an error that names the key."
     origin, args = typing.get_origin(kind), typing.get_args(kind)
