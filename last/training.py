@@ -88,6 +88,7 @@ def _fits(value: Any, kind: Any, key: str) -> Any:
     elif type(value) is kind: return value
     raise ValueError(f"{key}: {value!r} is not one of {', '.join(map(str, args))}" if origin is Literal else f"{key}: expected {getattr(kind, '__name__', kind)}, found {value!r}")
 
+# %% ../nbs/20_training.ipynb #2628507a
 def check_settings(cls: type, values: dict[str, Any], where: str = "") -> dict[str, Any]:
     "A dict as arguments of a dataclass; an unknown key or a value of the wrong type is an error that names it."
     if not isinstance(values, dict): raise ValueError(f"{where.rstrip('.') or 'settings'}: expected `setting: value` lines, found {values!r}")
