@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .agcn import AGCN, time_mean
-from .linear_attention import LinearAttention
+from .linear_attention import LinearAttention, SoftmaxAttention
 from .skeletons import Skeleton, get_skeleton
 from .tsm import temporal_shift
 
@@ -84,6 +84,10 @@ class SkeletonModel(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, classes)
         return self.head(self.dropout(self.get_features(x, mask)))
 
+    def extra_loss(self, labels: Tensor) -> Tensor | float:
+        "What a model adds to the cross-entropy of the batch it has just seen in training; nothing, for most."
+        return 0.0
+
 # %% ../nbs/13_model.ipynb #cc2d8725
 @dataclass
 class LASTConfig:
@@ -96,6 +100,11 @@ class LASTConfig:
     shift: float = 1 / 8  # share of channels shifted in each direction
     learned: bool = True  # A_learned
     dynamic: str = "softmax"  # A_dynamic: softmax, tanh, or "" for none
+    graph_norm: bool = True  # BatchNorm and ReLU after the graph
+    temporal: str = "shift"  # shift; "shift+depthwise" with a 5-frame depthwise convolution beside it; "conv": a dense 9-frame convolution instead
+    attention: str = "linear"  # linear, softmax, or "" for none
+    attention_from: int = 0  # the first block that has attention
+    order: bool = False  # sine code of the frame's number before queries and keys
     skip: bool = True  # a residual around the attention
     input_norm: bool = True  # normalise every joint and channel of the input
     joint_embedding: bool = True  # add a learned vector for each joint after the stem
@@ -103,26 +112,34 @@ class LASTConfig:
 
 class LASTBlock(nn.Module):
     "Graph, shift, attention, residual, norm, ReLU."
-    def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, cfg: LASTConfig):
+    def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, cfg: LASTConfig, attention: str):
         super().__init__()
         self.stride, self.shift, self.skip = stride, cfg.shift, cfg.skip
-        self.graph = AGCN(cin, cout, skeleton, stride, cfg.learned, cfg.dynamic)
-        self.attention = LinearAttention(cout, skeleton.V, cfg.d_k, cfg.heads)
+        self.graph, self.graph_norm = AGCN(cin, cout, skeleton, stride, cfg.learned, cfg.dynamic), BatchNorm(cout) if cfg.graph_norm else None
+        self.conv = {"shift": lambda: None, "shift+depthwise": lambda: nn.Conv2d(cout, cout, (5, 1), padding=(2, 0), groups=cout),
+                     "conv": lambda: nn.Conv2d(cout, cout, (9, 1), padding=(4, 0))}[cfg.temporal]()
+        if cfg.temporal == "conv": self.shift = None
+        kind = {"linear": LinearAttention, "softmax": SoftmaxAttention, "": None}[attention]
+        self.attention = kind(cout, skeleton.V, cfg.d_k, cfg.heads, cfg.order) if kind else None
         self.norm = ChannelNorm(cout)
         same = cin == cout and stride == 1
         self.residual, self.residual_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, stride=(stride, 1)), BatchNorm(cout))
 
     def shifted(self, x: Tensor, mask: Tensor | None, mask_out: Tensor | None) -> Tensor:
         "What the attention sees: joints mixed, then channels shifted in time."
-        return masked(temporal_shift(masked(self.graph(x, mask), mask_out), self.shift), mask_out)
+        g = self.graph(x, mask)
+        if self.graph_norm is not None: g = self.graph_norm(g, mask_out).relu()
+        g = masked(g, mask_out)
+        if self.shift is None: return masked(self.conv(g), mask_out)
+        y = temporal_shift(g, self.shift)
+        return masked(y if self.conv is None else y + self.conv(g), mask_out)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:  # (P, cin, T, V) -> (P, cout, T / stride, V)
         mask_out = None if mask is None else mask[:, ::self.stride]
         y = self.shifted(x, mask, mask_out)
-        a = self.attention(y, mask_out)
+        if self.attention is not None: y = self.attention(y, mask_out) + (y if self.skip else 0)
         r = x if self.residual is None else self.residual_norm(self.residual(x), mask_out)
-        y = self.norm((y + a if self.skip else a) + r).relu()
-        return masked(y, mask_out), mask_out
+        return masked(self.norm(y + r).relu(), mask_out), mask_out
 
 # %% ../nbs/13_model.ipynb #8c118e62
 class LAST(SkeletonModel):
@@ -134,7 +151,8 @@ class LAST(SkeletonModel):
         self.stem, self.stem_norm = nn.Conv2d(in_channels, cfg.stem, 1), BatchNorm(cfg.stem)
         self.joint = nn.Parameter(torch.randn(cfg.stem, 1, skeleton.V) * 0.5) if cfg.joint_embedding else None
         widths = (cfg.stem, *cfg.channels)
-        self.blocks = nn.ModuleList(LASTBlock(a, b, s, skeleton, cfg) for a, b, s in zip(widths, widths[1:], cfg.strides))
+        self.blocks = nn.ModuleList(LASTBlock(a, b, s, skeleton, cfg, cfg.attention if i >= cfg.attention_from else "")
+                                    for i, (a, b, s) in enumerate(zip(widths, widths[1:], cfg.strides)))
 
     def stemmed(self, x: Tensor, mask: Tensor | None) -> Tensor:  # (P, C, T, V) -> (P, stem, T, V)
         "Input norm, 1x1 convolution, BatchNorm, joint embedding, ReLU."
@@ -149,13 +167,14 @@ class LAST(SkeletonModel):
 
     @torch.no_grad()
     def inspect(self, x: Tensor, mask: Tensor | None = None) -> list[dict[str, Tensor]]:
-        "Of person 0, for each block: `graphs` (N, K, V, V) and `attention` (N, H, T, T). For pictures; in eval mode."
+        "Of person 0, for each block: `graphs` (N, K, V, V) and, where there is attention, `attention` (N, H, T, T). For pictures; in eval mode."
         if self.training: raise RuntimeError("inspect a model in eval mode: model.eval()")
         if x.ndim == 5: x, mask = x[..., 0], None if mask is None else mask[..., 0].to(x.dtype)
         x, out = self.stemmed(x, mask), []
         for b in self.blocks:
             mask_out = None if mask is None else mask[:, ::b.stride]
-            out.append(dict(graphs=b.graph.graphs(x, mask), attention=b.attention.weights(b.shifted(x, mask, mask_out), mask_out)))
+            out.append(dict(graphs=b.graph.graphs(x, mask)))
+            if b.attention is not None: out[-1]["attention"] = b.attention.weights(b.shifted(x, mask, mask_out), mask_out)
             x, mask = b(x, mask)
         return out
 

@@ -121,9 +121,9 @@ def hop_distance(
 # %% ../nbs/00_skeletons.ipynb #0183bc67
 def partition(
     skeleton: Skeleton,
-    kind: str = "last",  # "last": identity, 1-hop, global; "spatial": ST-GCN's root, centripetal, centrifugal
+    kind: str = "last",  # "last", "spatial", "directed" or "distance", as above
 ) -> np.ndarray:  # (3, V, V) float32; A[k, i, j] is the weight with which joint i reads joint j
-    "Stack of fixed adjacency matrices, rows normalised."
+    "Stack of fixed adjacency matrices."
     V, hops = skeleton.V, hop_distance(skeleton)
     if kind == "last":
         near = (hops == 1) / (hops == 1).sum(1, keepdims=True)
@@ -132,7 +132,14 @@ def partition(
         ball = (hops <= 1) / (hops <= 1).sum(1, keepdims=True)
         mine, other = hops[skeleton.centre][:, None], hops[skeleton.centre][None]  # distance from the centre of i and of j
         return np.stack([ball * (other == mine), ball * (other < mine), ball * (other > mine)]).astype(np.float32)
-    raise ValueError(f"unknown partition {kind!r}; known: last, spatial")
+    if kind == "directed":
+        up = np.zeros((V, V))
+        for joint, parent in skeleton.bones: up[parent, joint] = 1
+        return np.stack([np.eye(V), up, up.T / up.T.sum(0).clip(min=1)]).astype(np.float32)
+    if kind == "distance":
+        ball = (hops <= 2) / (hops <= 2).sum(1, keepdims=True)
+        return np.stack([ball * (hops == d) for d in range(3)]).astype(np.float32)
+    raise ValueError(f"unknown partition {kind!r}; known: last, spatial, directed, distance")
 
 # %% ../nbs/00_skeletons.ipynb #847021f7
 _COLOURS = {"left": "tab:blue", "right": "tab:orange", "": "dimgrey"}

@@ -23,7 +23,7 @@ class GraphConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
         N, _, T, V = x.shape
-        y = self.weight(x).view(N, len(self.A), -1, V)  # (N, K, cout*T, V)
+        y = self.weight(x).reshape(N, len(self.A), -1, V)  # (N, K, cout*T, V)
         return (y @ (self.A * self.importance).to(y.dtype).mT).sum(1).view(N, -1, T, V)
 
 # %% ../nbs/30_stgcn.ipynb #82159706

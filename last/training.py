@@ -227,7 +227,7 @@ def train_epoch(acc: Accelerator, model, ema, optimizer, loader, pipeline: Pipel
         g = torch.Generator().manual_seed(seed_of(cfg.seed, epoch, step, acc.process_index))
         x, mask, labels = pipeline(raw, labels, g)  # (N, C, T, V, M), (N, T, M)
         with acc.autocast(): logits = model(x, mask)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=cfg.label_smoothing)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=cfg.label_smoothing) + acc.unwrap_model(model).extra_loss(labels)
         if not loss.isfinite(): raise FloatingPointError(f"the loss is {loss.item()} in epoch {epoch + 1}, step {step + 1}; try a lower --lr or --amp no")
         acc.backward(loss)
         if cfg.clip and acc.sync_gradients: acc.clip_grad_norm_(model.parameters(), cfg.clip)
@@ -317,6 +317,7 @@ def _setup(cfg: TrainConfig, store: Store, say) -> tuple[Accelerator, _State, Da
     order, plain = EpochOrder(len(numbers), cfg.seed), copy.deepcopy(model).to(acc.device)
     ema = AveragedModel(plain, multi_avg_fn=get_ema_multi_avg_fn(cfg.ema), use_buffers=True) if cfg.ema else None  # (a deep copy too)
     loader = make_loader(store, numbers, max(cfg.batch // acc.num_processes, 1), cfg.pre.persons, cfg.workers, order)
+    if acc.device.type == "cpu" and cfg.amp == "bf16": model = model.to(memory_format=torch.channels_last)  # fewer copies between layouts
     model, optimizer, loader = acc.prepare(model, make_optimizer(model, cfg), loader)
     return acc, _State(model, ema, plain, optimizer), loader, order
 
