@@ -38,6 +38,14 @@ def _trained(cfg, history) -> str:
     val = f", validation top-1 {100 * history[-1]['val_top1']:.2f} %" if "val_top1" in history[-1] else ""
     return f"{len(history)} epochs done, training top-1 {100 * history[-1]['top1']:.2f} %{val}; weights in {cfg.out}"
 
+def _benched(cfg, entries) -> str:
+    from last.efficiency import bench_table
+    return f"{bench_table(entries, cfg.threads[0], cfg.batches[0])}\nall of it in {cfg.out}"
+
+def _ablated(cfg, files) -> str:
+    from last.ablations import ablation_rows, ablation_table, load_grid
+    return f"{ablation_table(ablation_rows(cfg.out, load_grid(cfg.grid)))}\n{len(files)} results in {cfg.out}"
+
 # %% ../nbs/90_cli.ipynb #4234db11
 @dataclass
 class InfoConfig:
@@ -56,6 +64,8 @@ COMMANDS: dict[str, Command] = dict(
     train=Command("last.training", "TrainConfig", "train", "train a model on a store (an interrupted run goes on)", _trained),
     evaluate=Command("last.evaluation", "EvaluateConfig", "evaluate", "test a run; results as JSON, scores, pictures", _summary),
     ensemble=Command("last.evaluation", "EnsembleConfig", "ensemble", "add the scores of several runs", lambda c, r: f"{r[1]['metrics']['clips']} clips   top-1 {r[1]['metrics']['top1']:.2f} %"),
+    bench=Command("last.efficiency", "BenchConfig", "bench", "measure what networks cost on this machine", _benched),
+    ablate=Command("last.ablations", "AblateConfig", "ablate", "train and test every row of a grid, with several seeds", _ablated),
     report=Command("last.evaluation", "ReportConfig", "report", "a page with table, curve, confusions and a clip", lambda c, r: f"report in {r}"),
 )
 
@@ -112,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
     if args[0] not in COMMANDS: print(f"error: unknown command {args[0]!r}; known: {', '.join(COMMANDS)}", file=sys.stderr); return 2
     try:
         cfg, run = parse(args[0], args[1:])
-        if args[0] in ("train", "evaluate", "report"): import_module("last.stgcn")  # baselines join the table of models
+        if args[0] in ("train", "evaluate", "report", "bench", "ablate"): import_module("last.zoo")  # baselines join the table of models
         text = COMMANDS[args[0]].show(cfg, run(cfg))
         if os.environ.get("RANK", "0") == "0": print(text)  # under torchrun one process speaks
         return 0

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'PRESETS', 'masked', 'BatchNorm', 'per_joint', 'ChannelNorm', 'SkeletonModel', 'LASTConfig', 'LASTBlock',
-           'LAST', 'register_model', 'build_model', 'count_cost']
+           'LAST', 'register_model', 'changed', 'build_model', 'count_cost']
 
 # %% ../nbs/13_model.ipynb #e31b123e
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Callable
 
 import torch
@@ -195,15 +195,31 @@ PRESETS: dict[str, LASTConfig] = dict(
 for _name, _cfg in PRESETS.items():
     register_model(_name)(lambda skeleton, classes, in_channels=3, cfg=_cfg: LAST(cfg, skeleton, classes, in_channels))
 
+def changed(cfg: LASTConfig, words: list[str]) -> LASTConfig:
+    "The configuration with changes written as `key=value`: numbers, true or false, text, or whole numbers with commas between."
+    out = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not hasattr(cfg, key): raise ValueError(f"{word!r}: expected key=value with one of the keys {', '.join(f.name for f in fields(cfg))}")
+        kind = type(getattr(cfg, key))
+        read = {bool: {"true": True, "false": False}.__getitem__, tuple: lambda v: tuple(int(n) for n in v.split(","))}.get(kind, kind)
+        try: out[key] = read(value)
+        except (ValueError, KeyError): raise ValueError(f"{word!r}: expected {'true or false' if kind is bool else 'whole numbers' if kind is tuple else kind.__name__}") from None
+    return replace(cfg, **out)
+
 def build_model(
-    name: str,  # in the table of models
+    name: str,  # in the table of models; a preset of LAST may be followed by changes, "reference attention=softmax shift=0.25"
     skeleton: Skeleton | str,
     classes: int,
     in_channels: int = 3,  # 3, or 12 for all streams together
 ) -> SkeletonModel:
     "The model called `name`, with fresh weights."
-    if name not in MODELS: raise ValueError(f"unknown model {name!r}; known: {', '.join(MODELS)} (baselines are known once their module is imported)")
-    return MODELS[name](get_skeleton(skeleton) if isinstance(skeleton, str) else skeleton, classes, in_channels)
+    if isinstance(skeleton, str): skeleton = get_skeleton(skeleton)
+    first, *words = name.split()
+    if first not in MODELS: raise ValueError(f"unknown model {first!r}; known: {', '.join(MODELS)} (baselines are known once `last.zoo` is imported)")
+    if not words: return MODELS[first](skeleton, classes, in_channels)
+    if first not in PRESETS: raise ValueError(f"{name!r}: only presets of LAST can be changed: {', '.join(PRESETS)}")
+    return LAST(changed(PRESETS[first], words), skeleton, classes, in_channels)
 
 # %% ../nbs/13_model.ipynb #4d495cec
 @torch.no_grad()

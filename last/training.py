@@ -317,7 +317,6 @@ def _setup(cfg: TrainConfig, store: Store, say) -> tuple[Accelerator, _State, Da
     order, plain = EpochOrder(len(numbers), cfg.seed), copy.deepcopy(model).to(acc.device)
     ema = AveragedModel(plain, multi_avg_fn=get_ema_multi_avg_fn(cfg.ema), use_buffers=True) if cfg.ema else None  # (a deep copy too)
     loader = make_loader(store, numbers, max(cfg.batch // acc.num_processes, 1), cfg.pre.persons, cfg.workers, order)
-    if acc.device.type == "cpu" and cfg.amp == "bf16": model = model.to(memory_format=torch.channels_last)  # fewer copies between layouts
     model, optimizer, loader = acc.prepare(model, make_optimizer(model, cfg), loader)
     return acc, _State(model, ema, plain, optimizer), loader, order
 
