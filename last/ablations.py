@@ -59,7 +59,7 @@ class AblateConfig:
     work: str  # folder for the runs
     out: str  # folder for the results, one JSON a run
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    sets: list[str] = field(default_factory=list)  # only these stores; default: all of the grid
+    sets: list[str] = field(default_factory=list)  # only these, written as in the grid; default: all of it
     rows: list[str] = field(default_factory=list)  # only these rows; default: all of the grid
     threads: int = 0  # CPU threads; 0: torch's choice
 
@@ -88,8 +88,9 @@ def ablate(cfg: AblateConfig) -> list[Path]:
     grid = load_grid(cfg.grid)
     for r in cfg.rows:
         if r not in grid.rows: raise ValueError(f"{cfg.grid}: no row {r!r}; known: {', '.join(grid.rows)}")
-    sets = [s for s in grid.sets if not cfg.sets or s.split()[0] in cfg.sets]
-    if not sets: raise ValueError(f"{cfg.grid}: no such store; known: {', '.join(grid.sets)}")
+    sets = cfg.sets or grid.sets
+    for s in sets:
+        if s not in grid.sets: raise ValueError(f"{cfg.grid}: no set {s!r}; known: {', '.join(grid.sets)}")
     queue = [(clips, row, seed) for seed in cfg.seeds for clips in sets for row in cfg.rows or grid.rows]
     files = []
     for clips, row, seed in tqdm(queue, "runs", disable=None):
