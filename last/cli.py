@@ -126,12 +126,12 @@ def main(argv: list[str] | None = None) -> int:
         text = COMMANDS[args[0]].show(cfg, run(cfg))
         if os.environ.get("RANK", "0") == "0": print(text)  # under torchrun one process speaks
         return 0
-    except KeyboardInterrupt: print("\ninterrupted; the same command goes on from here", file=sys.stderr); return 130
+    except KeyboardInterrupt: print("\ninterrupted" + "; the same command goes on from here" * (args[0] in ("prepare", "train", "ablate")), file=sys.stderr); return 130
     except (ValueError, OSError, ImportError, FloatingPointError) as e:
         if debug: raise
         print(f"error: {e}" if str(e) else f"error: {type(e).__name__}", file=sys.stderr)
         return 2
     except RuntimeError as e:
-        if debug or "out of memory" not in str(e): raise
-        print("error: out of memory; try a smaller --batch or --pre.frames", file=sys.stderr)
+        if debug or not any(w in str(e) for w in ("out of memory", "can't allocate memory")): raise
+        print("error: out of memory; try smaller batches or fewer frames", file=sys.stderr)
         return 2

@@ -16,14 +16,17 @@ from .skeletons import Skeleton, partition
 
 # %% ../nbs/33_ctrgcn.ipynb #425e21a0
 class PlainGraph(nn.Module):
-    "Graph convolution with three learned graphs (the baseline of CTR-GCN, section 4.2)."
-    def __init__(self, cin: int, cout: int, skeleton: Skeleton):
+    "Graph convolution with three learned graphs (the baseline in CTR-GCN's repository)."
+    def __init__(self, cin: int, cout: int, skeleton: Skeleton, K: int = 3):
         super().__init__()
-        self.A = nn.Parameter(torch.tensor(partition(skeleton, "directed")))  # (K, V, V)
+        self.A = nn.Parameter(torch.eye(skeleton.V).repeat(K, 1, 1))  # (K, V, V)
         self.convs = nn.ModuleList(nn.Conv2d(cin, cout, 1) for _ in self.A)
 
+    def graphs(self) -> Tensor:  # (K, V, V), columns of length 1
+        return self.A / (self.A.norm(dim=1, keepdim=True) + 1e-4)
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
-        return sum(conv(x @ a.to(x.dtype).mT) for conv, a in zip(self.convs, self.A))
+        return sum(conv(x @ a.to(x.dtype).mT) for conv, a in zip(self.convs, self.graphs()))
 
 # %% ../nbs/33_ctrgcn.ipynb #225a4ba9
 class Correction(nn.Module):
@@ -67,6 +70,7 @@ class CTRUnit(nn.Module):
         super().__init__()
         self.stride, self.residual = stride, residual
         self.graph, self.norm = (RefinedGraph if refined else PlainGraph)(cin, cout, skeleton), BatchNorm(cout)
+        nn.init.constant_(self.norm.weight, 1e-6)  # as the authors start: a unit is its residual at first
         self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm(cout))
         self.temporal = (MultiScaleTemporal if refined else PlainTemporal)(cout, stride)
         same = not residual or (cin == cout and stride == 1)

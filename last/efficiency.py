@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BACKENDS', 'ProductCounter', 'count_macs_outside', 'file_sizes', 'memory_rise', 'peak_memory', 'eager', 'compiled',
-           'onnxruntime', 'interleave', 'latency', 'BenchConfig', 'cpu_name', 'counted', 'timed', 'bench',
-           'bench_table']
+           'onnx_bytes', 'onnxruntime', 'interleave', 'latency', 'BenchConfig', 'cpu_name', 'counted', 'ready', 'timed',
+           'bench', 'bench_table']
 
 # %% ../nbs/22_efficiency.ipynb #9e58635a
 import copy
@@ -18,6 +18,8 @@ import tempfile
 import time
 import warnings
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any, Callable, Literal
 
@@ -39,7 +41,7 @@ class ProductCounter(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", "") in ("matmul", "__matmul__", "__rmatmul__", "bmm"): self.macs += out.numel() * args[0].shape[-1]
+        if getattr(func, "__name__", "") in ("matmul", "__matmul__", "bmm"): self.macs += out.numel() * args[0].shape[-1]
         return out
 
 @torch.no_grad()
@@ -72,14 +74,12 @@ def memory_rise(name: str, skeleton: str, classes: int, T: int, M: int) -> int: 
     with torch.inference_mode(): build_model(name, s, classes).eval()(torch.zeros(1, 3, T, s.V, M))
     return status("VmHWM") - before
 
-def peak_memory(name: str, skeleton: str = "ntu25", classes: int = 120, T: int = 64, M: int = 1) -> int | None:  # bytes; None where there is no /proc
+def peak_memory(name: str, skeleton: str = "ntu25", classes: int = 120, T: int = 64, M: int = 1) -> int | None:  # bytes; None where the system does not tell
     "Memory that loading a network and classifying one clip adds to a fresh process."
-    if not sys.platform.startswith("linux"): return None
     modules = ", ".join(sorted(m for m in sys.modules if m.startswith("last.") and m not in ("last.__main__", "last.cli")) + ["last.efficiency"])
     code = f"import torch, {modules}; torch.set_num_threads(1); print(last.efficiency.memory_rise({name!r}, {skeleton!r}, {classes}, {T}, {M}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if done.returncode: raise RuntimeError(f"{name}: the process that measured memory failed: {done.stderr.strip().splitlines()[-1]}")
-    return int(done.stdout.split()[-1])
+    return None if done.returncode else int(done.stdout.split()[-1])
 
 # %% ../nbs/22_efficiency.ipynb #94a1c1a7
 def eager(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
@@ -87,25 +87,27 @@ def eager(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
     return lambda: model(x)
 
 def compiled(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
-    "torch.compile, for exactly this shape."
-    torch._dynamo.reset()
+    "torch.compile, for exactly this shape; an error where it gives up."
     fast = torch.compile(model, dynamic=False)
-    fast(x)
     return lambda: fast(x)
 
-def onnxruntime(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
-    "Exported with a free batch size, run by onnxruntime; checked against torch."
-    try: import onnxruntime as ort
-    except ImportError: raise ImportError("needs onnxruntime: pip install 'last[bench]'") from None
+@lru_cache(maxsize=None)
+def onnx_bytes(model: nn.Module, shape: tuple[int, ...]) -> bytes:
+    "The network as an ONNX file with a free batch size."
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it laments that torchvision is not there
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(model, (torch.randn(2, *x.shape[1:]),), f"{folder}/m.onnx", dynamo=True, opset_version=18, external_data=False, verbose=False,
+        torch.onnx.export(model, (torch.randn(2, *shape),), f"{folder}/m.onnx", dynamo=True, opset_version=18, external_data=False, verbose=False,
                           input_names=["skeleton"], output_names=["logits"], dynamic_shapes=({0: torch.export.Dim("batch")},))
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        session = ort.InferenceSession(f"{folder}/m.onnx", options, providers=["CPUExecutionProvider"])
-    feed = {"skeleton": x.numpy()}
+        return Path(f"{folder}/m.onnx").read_bytes()
+
+def onnxruntime(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
+    "Exported and run by onnxruntime; checked against torch."
+    try: import onnxruntime as ort
+    except ImportError: raise ImportError("needs onnxruntime: pip install 'last[bench]'") from None
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session, feed = ort.InferenceSession(onnx_bytes(model, tuple(x.shape[1:])), options, providers=["CPUExecutionProvider"]), {"skeleton": x.numpy()}
     off = np.abs(session.run(None, feed)[0] - model(x).numpy()).max()
     if off > 1e-3: raise RuntimeError(f"onnxruntime and torch differ by {off:.2g}")
     return lambda: session.run(None, feed)
@@ -138,11 +140,11 @@ def latency(seconds: np.ndarray, batch: int = 1) -> dict[str, float]:
 class BenchConfig:
     "Measure what networks cost on this machine: parameters, MACs, sizes, memory, latency. Leave the machine alone meanwhile."
     out: str = "bench.json"  # results, a list with one entry a network
-    models: list[str] = field(default_factory=list)  # names; default: every network of the table
+    models: list[str] = field(default_factory=list)  # names; default: every network of the table (in Python: import last.zoo first, for the peers)
     skeleton: str = "ntu25"
     classes: int = 120
     frames: int = 64  # T
-    persons: int = 1  # M; onnxruntime is measured with 1 only
+    persons: int = 1  # M
     backends: list[Literal["eager", "compile", "onnxruntime"]] = field(default_factory=lambda: ["eager", "compile", "onnxruntime"])
     threads: list[int] = field(default_factory=lambda: [1, 2])
     batches: list[int] = field(default_factory=lambda: [1, 16])  # clips at once
@@ -161,29 +163,36 @@ def counted(name: str, cfg: BenchConfig) -> dict:
     return dict(model=name, params=cost["params"], macs=cost["macs"], macs_second_counter=count_macs_outside(model, skeleton, cfg.frames, cfg.persons), t_v_m=[cfg.frames, skeleton.V, cfg.persons],
                 **file_sizes(model), peak_memory_bytes=peak_memory(name, cfg.skeleton, cfg.classes, cfg.frames, cfg.persons))
 
+def ready(e: dict, model: nn.Module, x: Tensor, backend: str, threads: int) -> Callable[[], Any] | None:
+    "A network made ready and run once; None, and the reason in the entry, where that fails."
+    try:
+        run = BACKENDS[backend](model, x, threads)
+        run()
+        return run
+    except Exception as error:
+        e["failed"].append(dict(backend=backend, threads=threads, batch=len(x), why=f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"[:300]))
+
 def timed(entries: list[dict], cfg: BenchConfig) -> None:
-    "Add latencies to the entries: all networks and backends in turns, for each number of threads and clips."
+    "Add latencies to the entries: for each number of threads and clips and each backend, all networks in turns."
     skeleton = get_skeleton(cfg.skeleton)
-    models = {e["model"]: build_model(e["model"], skeleton, cfg.classes).eval() for e in entries}
-    for e in entries: e.update(latencies=[], failed={})
-    for threads in cfg.threads:
+    models = [build_model(e["model"], skeleton, cfg.classes).eval() for e in entries]
+    for e in entries: e.update(latencies=[], failed=[])
+    for threads, batch, backend in product(cfg.threads, cfg.batches, cfg.backends):
         torch.set_num_threads(threads)
-        for batch in cfg.batches:
-            x, runs = torch.randn(batch, 3, cfg.frames, skeleton.V, *([cfg.persons] if cfg.persons > 1 else [])), {}
-            for e in entries:
-                for backend in cfg.backends:
-                    try: runs[e["model"], backend] = BACKENDS[backend](models[e["model"]], x, threads)
-                    except Exception as error: e["failed"][backend] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:300]
-            seconds = interleave(runs, cfg.rounds, quiet=False)
-            for e in entries:
-                e["latencies"] += [dict(backend=b, threads=threads, batch=batch, **latency(s, batch)) for (name, b), s in seconds.items() if name == e["model"]]
-            del runs
-            gc.collect()
+        torch._dynamo.reset()
+        x = torch.randn(batch, 3, cfg.frames, skeleton.V, *([cfg.persons] if cfg.persons > 1 else []))
+        with torch._dynamo.config.patch(recompile_limit=2 * len(models), fail_on_recompile_limit_hit=True):  # all networks share one `forward`
+            runs = {i: run for i, (e, m) in enumerate(zip(entries, models)) if (run := ready(e, m, x, backend, threads))}
+            for i, s in interleave(runs, cfg.rounds, quiet=False).items(): entries[i]["latencies"].append(dict(backend=backend, threads=threads, batch=batch, **latency(s, batch)))
+        del runs
+        gc.collect()
+    onnx_bytes.cache_clear()
 
 def bench(cfg: BenchConfig) -> list[dict]:
     "Count and time networks; writes the results and returns them."
     names = cfg.models or list(MODELS)
-    unknown = [n for n in names if n.split()[0] not in MODELS]
+    unknown = [n for n in names if not n.split() or n.split()[0] not in MODELS]
+    Path(cfg.out).parent.mkdir(parents=True, exist_ok=True)
     if unknown: raise ValueError(f"unknown model {unknown[0]!r}; known: {', '.join(MODELS)}")
     if min(cfg.rounds, cfg.frames, cfg.persons, *cfg.threads, *cfg.batches) < 1: raise ValueError("rounds, frames, persons, threads and batches must be at least 1")
     before = torch.get_num_threads()

@@ -27,7 +27,7 @@ def three_inputs(
     if mask is not None: steps = [s * F.pad(mask, (0, n))[:, None, n:, None] for s, n in zip(steps, (2, 1))]  # both ends valid
     bone = bone_vectors(x[..., None], skeleton)[..., 0]
     angle = (bone / (bone.square().sum(1, keepdim=True).sqrt() + 1e-4)).clamp(-1, 1).acos()
-    inputs = [(x, x - x[..., [skeleton.centre]]), steps, (bone, angle)]
+    inputs = [(x, x - x[..., list(skeleton.spine)].mean(-1, keepdim=True)), steps, (bone, angle)]
     return [masked(torch.cat(list(pair), 1), mask) for pair in inputs]
 
 # %% ../nbs/35_efficientgcn.ipynb #8bcca251

@@ -25,14 +25,9 @@ class MultiScaleTemporal(nn.Module):
         self.single = nn.Conv2d(channels, channels - width * (len(dilations) + 1), 1, (stride, 1))
         self.norms = nn.ModuleList(BatchNorm(m) for m in [width] * (len(dilations) + 1) + [self.single.out_channels])
 
-    def largest(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        "The largest of 3 frames; frames that are not valid never win."
-        if mask is not None: x = x.masked_fill(mask[:, None, :, None] == 0, -torch.finfo(x.dtype).max)
-        return F.max_pool2d(x, (3, 1), (self.stride, 1), (1, 0))
-
     def forward(self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
         narrow = [masked(n(c(x), mask).relu(), mask) for c, n in zip(self.squeeze, self.squeeze_norm)]
-        branches = [c(y) for c, y in zip(self.convs, narrow)] + [masked(self.largest(narrow[-1], mask), mask_out), self.single(x)]
+        branches = [c(y) for c, y in zip(self.convs, narrow)] + [F.max_pool2d(narrow[-1], (3, 1), (self.stride, 1), (1, 0)), self.single(x)]  # after a ReLU a frame of zeros never wins
         return masked(torch.cat([n(y, mask_out) for n, y in zip(self.norms, branches)], 1), mask_out)
 
 # %% ../nbs/32_infogcn.ipynb #d3b6f006
@@ -45,12 +40,14 @@ class AttentionGraph(nn.Module):
         self.shared = nn.Parameter(torch.eye(V).repeat(heads, 1, 1))  # (H, V, V)
         self.mix = nn.Conv2d(heads * cin, cout, 1)
         self.norm = BatchNorm(cout)
+        nn.init.normal_(self.to_qk.weight); nn.init.constant_(self.norm.weight, 1e-6)  # as the authors start: sharp attention, and a unit that is its residual
         self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm(cout))
 
     def graphs(self, x: Tensor) -> Tensor:  # (N, C, T, V) -> (N, T, H, V, V)
         q, k = self.to_qk(self.norm_qk(x.permute(0, 2, 3, 1))).unflatten(-1, (2, self.heads, self.d)).unbind(3)  # (N, T, V, H, d)
-        score = q.transpose(2, 3) @ k.transpose(2, 3).mT * self.d ** -0.5
-        return score.float().softmax(-1) * self.shared
+        with torch.autocast(x.device.type, enabled=False):  # float16 scores would overflow
+            score = q.float().transpose(2, 3) @ k.float().transpose(2, 3).mT * self.d ** -0.5
+            return score.softmax(-1) * self.shared
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
         A = self.graphs(x).to(x.dtype)
@@ -88,9 +85,9 @@ class InfoUnit(nn.Module):
 @register_model("infogcn")
 class InfoGCN(SkeletonModel):
     "InfoGCN (Chi et al., CVPR 2022)."
-    def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3, noise: float = 0.1):
+    def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3):
         super().__init__(256, classes, dropout=0.0)
-        self.noise = noise
+        self.sample = True  # in training
         self.embed, self.position = nn.Conv2d(in_channels, 64, 1), nn.Parameter(torch.randn(64, 1, skeleton.V))
         self.input_norm = BatchNorm(64 * skeleton.V)
         widths, strides = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256), (1, 1, 1, 2, 1, 1, 2, 1, 1)
@@ -110,10 +107,14 @@ class InfoGCN(SkeletonModel):
         h = self.fc(super().get_features(x, mask)).relu()
         z = self.to_mean(h)
         if not self.training: return z
-        self.z = z + self.noise * (self.to_logvar(h) / 2).exp() * torch.randn_like(z)
+        self.z = z + (self.to_logvar(h) / 2).exp().clamp(max=100) * torch.randn_like(z) * self.sample
         return self.z
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "z": None}  # copies and pickles are without it
 
     def extra_loss(self, labels: Tensor) -> Tensor:
         "What the bottleneck adds to the loss of the batch that was just seen."
+        if self.z is None: raise RuntimeError("extra_loss belongs to a batch that was just seen in training")
         z, self.z = self.z, None
         return bottleneck_loss(z.float(), labels, self.prior)

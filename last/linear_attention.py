@@ -44,9 +44,9 @@ def linear_attention(
         return (fq.mT[:, :, None] @ kv).to(v.dtype)  # (N, H, c, T, V)
 
 # %% ../nbs/12_linear_attention.ipynb #5aa63861
-def sine_code(T: int, channels: int) -> Tensor:  # (C, T)
+def sine_code(T: int, channels: int, device: torch.device | str = "cpu") -> Tensor:  # (C, T)
     "sin and cos of the frame's number at channels / 2 wavelengths, from 2 pi to 10000 * 2 pi frames."
-    t, rate = torch.arange(T), 10000 ** (-torch.arange(0, channels, 2) / channels)
+    t, rate = torch.arange(T, device=device), 10000 ** (-torch.arange(0, channels, 2, device=device) / channels)
     angle = rate[:, None] * t  # (C/2, T)
     return torch.stack([angle.sin(), angle.cos()], 1).flatten(0, 1)[:channels]
 
@@ -68,7 +68,7 @@ class LinearAttention(nn.Module):
         self.to_v = nn.Conv2d(channels, channels, 1)
 
     def queries_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (N, C, T, V) -> two (N, H, d, T)
-        if self.order: x = x + sine_code(x.shape[2], x.shape[1]).to(x)[..., None]
+        if self.order: x = x + sine_code(x.shape[2], x.shape[1], x.device).to(x.dtype)[..., None]
         return self.to_qk(x)[..., 0].unflatten(1, (2, self.heads, -1)).unbind(1)
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, H, T, T)
@@ -89,7 +89,8 @@ class SoftmaxAttention(LinearAttention):
         return self.softmax(*self.queries_keys(x), mask)
 
     def softmax(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:  # (N, H, T, T)
-        score = (q.mT @ k).float() * q.shape[2] ** -0.5
+        with torch.autocast(q.device.type, enabled=False):  # float16 scores would overflow
+            score = q.float().mT @ k.float() * q.shape[2] ** -0.5
         if mask is not None: score = score.masked_fill(mask[:, None, None] == 0, -torch.finfo(score.dtype).max)
         return score.softmax(-1)
 

@@ -110,6 +110,12 @@ class LASTConfig:
     joint_embedding: bool = True  # add a learned vector for each joint after the stem
     dropout: float = 0.5  # before the classifier
 
+    def __post_init__(self):
+        known = dict(dynamic=("softmax", "tanh", ""), temporal=("shift", "shift+depthwise", "conv"), attention=("linear", "softmax", ""))
+        for key, names in known.items():
+            if getattr(self, key) not in names: raise ValueError(f"{key}: {getattr(self, key)!r} is not one of {', '.join(map(repr, names))}")
+        if min(self.stem, self.d_k, self.heads, *self.channels, *self.strides) < 1: raise ValueError("stem, d_k, heads, channels and strides must be at least 1")
+
 class LASTBlock(nn.Module):
     "Graph, shift, attention, residual, norm, ReLU."
     def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, cfg: LASTConfig, attention: str):
@@ -200,7 +206,7 @@ def changed(cfg: LASTConfig, words: list[str]) -> LASTConfig:
     out = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or not hasattr(cfg, key): raise ValueError(f"{word!r}: expected key=value with one of the keys {', '.join(f.name for f in fields(cfg))}")
+        if not equals or key not in (keys := [f.name for f in fields(cfg)]): raise ValueError(f"{word!r}: expected key=value with one of the keys {', '.join(keys)}")
         kind = type(getattr(cfg, key))
         read = {bool: {"true": True, "false": False}.__getitem__, tuple: lambda v: tuple(int(n) for n in v.split(","))}.get(kind, kind)
         try: out[key] = read(value)

@@ -44,7 +44,7 @@ class StagedGraph(nn.Module):
 
     def similarity(self, qk: Tensor) -> Tensor:  # (N, 2*K*d, V) -> (N, K, V, V)
         q, k = qk.float().unflatten(1, (2, self.K, self.d)).unbind(1)
-        return (q.mT @ k * self.d ** -0.5).tanh()
+        with torch.autocast(qk.device.type, enabled=False): return (q.mT @ k * self.d ** -0.5).tanh()
 
     def graphs(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, K, V, V)
         pose = time_mean(x, mask)
@@ -62,7 +62,7 @@ class FrameAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, C, T, V) -> (N, C, T, V)
         q, k, v = self.qkv(x).unflatten(1, (3, self.heads, -1)).permute(1, 0, 5, 2, 4, 3)  # each (N, V, H, T, d)
-        score = (q @ k.mT).float() * q.shape[-1] ** -0.5
+        with torch.autocast(x.device.type, enabled=False): score = q.float() @ k.float().mT * q.shape[-1] ** -0.5  # float16 would overflow
         if mask is not None: score = score.masked_fill(mask[:, None, None, None] == 0, -torch.finfo(score.dtype).max)
         y = score.softmax(-1).to(v.dtype) @ v
         return self.out(y.permute(0, 2, 4, 3, 1).flatten(1, 2))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TrainConfig', 'check_settings', 'config_from_dict', 'cycles', 'lr_at', 'cycle_ends', 'seed_of', 'ClipData',
            'EpochOrder', 'make_loader', 'make_optimizer', 'load_weights', 'write_atomic', 'write_json', 'pick_device',
-           'environment', 'Run', 'load_run', 'train_epoch', 'predict', 'keep_memory', 'train']
+           'environment', 'Run', 'load_run', 'train_epoch', 'predict', 'differences', 'keep_memory', 'train']
 
 # %% ../nbs/20_training.ipynb #71665d98
 import copy
@@ -249,16 +249,20 @@ def predict(model: SkeletonModel, loader, pipeline: Pipeline, device: str | torc
     return tuple(torch.cat(c) for c in zip(*out))
 
 # %% ../nbs/20_training.ipynb #d39b3d7c
+def differences(mine: dict, theirs: dict) -> list[str]:
+    "Settings in which two TrainConfigs (as dicts) differ, but for those that may differ between a run and its continuation."
+    free = ("data", "out", "workers", "threads", "device", "checkpoint_every")
+    flat = lambda d, p="": {k2: v2 for k, v in d.items() for k2, v2 in (flat(v, f"{p}{k}.") if isinstance(v, dict) else {f"{p}{k}": v}).items()}
+    mine, theirs = (flat(asdict(config_from_dict(TrainConfig, d))) for d in (mine, theirs))  # what an older file does not mention had its default
+    return [f"{k} {theirs.get(k)} -> {v}" for k, v in mine.items() if k not in free and theirs.get(k) != v]
+
 def _start(cfg: TrainConfig, store: Store) -> dict:
     "The run's config.json: checked against the one that is there, or new."
     out = Path(cfg.out)
     meta = dict(config=asdict(cfg), dataset=store.dataset.name, skeleton=store.skeleton.name, classes=store.classes, fingerprint=store.fingerprint, environment=environment())
     if not (out / "config.json").is_file(): return meta
     old = json.loads((out / "config.json").read_text())
-    free = ("data", "out", "workers", "threads", "device", "checkpoint_every")  # may differ between a run and its continuation
-    flat = lambda d, p="": {k2: v2 for k, v in d.items() for k2, v2 in (flat(v, f"{p}{k}.") if isinstance(v, dict) else {f"{p}{k}": v}).items()}
-    mine, theirs = flat(json.loads(json.dumps(asdict(cfg)))), flat(old["config"])
-    diff = [f"{k} {theirs.get(k)} -> {v}" for k, v in mine.items() if k not in free and theirs.get(k) != v]
+    diff = differences(asdict(cfg), old["config"])
     if old["fingerprint"] != store.fingerprint: diff.append("the data")
     if diff: raise ValueError(f"{out}: holds a run with other settings ({', '.join(diff)}); choose another --out")
     return old

@@ -18,10 +18,10 @@ def test_overview_and_script():
     assert done.returncode == 0 and "evaluate" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["synth", "prepare", "info", "train", "evaluate", "ensemble", "report"])
+@pytest.mark.parametrize("command", ["synth", "prepare", "info", "train", "evaluate", "ensemble", "report", "ablate", "bench"])
 def test_help_explains(command):
     done = last(command, "--help")
-    assert done.returncode == 0 and "--config" in done.stdout and "folder" in done.stdout or command == "ensemble" and ".npz files" in done.stdout
+    assert done.returncode == 0 and "--config" in done.stdout and {"ensemble": ".npz files", "bench": "every network of the table"}.get(command, "folder") in " ".join(done.stdout.replace("│", " ").split())
 
 
 def test_info_first_line(store):
@@ -29,7 +29,8 @@ def test_info_first_line(store):
 
 
 @pytest.mark.parametrize("args", [("info", "/nowhere"), ("prepare", "--root", "/nowhere", "--dataset", "ntu60", "--out", "x"), ("frobnicate",),
-                                  ("train", "--config", "/nowhere.yaml"), ("train", "--data", "x", "--out", "y", "--protocol", "z", "--device", "gpu"), ("evaluate", "--run", "/nowhere", "--data", "/nowhere"), ("ensemble", "--scores", "/nowhere.npz")])
+                                  ("train", "--config", "/nowhere.yaml"), ("train", "--data", "x", "--out", "y", "--protocol", "z", "--device", "gpu"), ("evaluate", "--run", "/nowhere", "--data", "/nowhere"), ("ensemble", "--scores", "/nowhere.npz"),
+                                  ("bench", "--models", "resnet"), ("ablate", "--grid", "/nowhere.yaml", "--stores", "x", "--work", "y", "--out", "z")])
 def test_mistakes_are_one_line(args, tmp_path):
     done = last(*args, cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and not done.stdout
@@ -66,3 +67,34 @@ def test_scores_and_ensemble(store, tmp_path):
     assert done.returncode == 0, done.stderr
     page = last("report", "--run", tmp_path / "joint", "--data", store, "--out", tmp_path / "report", "--device", "cpu")
     assert page.returncode == 0 and "Synthetic data" in (tmp_path / "report/report.html").read_text()
+
+
+def test_bench(tmp_path):
+    import json
+    done = last("bench", "--models", "tiny", "reference attention=softmax", "--frames", 16, "--backends", "eager", "--threads", 1, "--batches", 1, "--rounds", 2, "--out", tmp_path / "b.json")
+    assert done.returncode == 0, done.stderr
+    entries = json.loads((tmp_path / "b.json").read_text())
+    assert [e["model"] for e in entries] == ["tiny", "reference attention=softmax"]
+    for e in entries: assert e["params"] > 0 and e["t_v_m"] == [16, 25, 1] and e["latencies"][0]["median_ms"] > 0 and e["settings"]["rounds"] == 2 and abs(e["macs"] / e["macs_second_counter"] - 1) < .01
+
+
+def test_grids_are_valid():
+    from last import zoo  # noqa: F401
+    from last.ablations import load_grid
+    from last.model import build_model
+    grids = sorted((ROOT / "experiments/grids").glob("*.yaml"))
+    assert len(grids) >= 8
+    for path in grids:
+        grid = load_grid(path)
+        for change in grid.rows.values(): build_model((change or {}).get("model", grid.settings.get("model", "reference")), "kinect20", 10)
+        assert f"`{path.stem}`" in (ROOT / "experiments/README.md").read_text(), path.stem
+
+
+@pytest.mark.parametrize("config, grid", [("nw_ucla_short", "real_nw_ucla"), ("utd_mhad_short", "peers"), ("sbu_short", "real_sbu")])
+def test_short_configs_repeat_the_results(config, grid):
+    import yaml
+    from last.ablations import load_grid, merged
+    g = load_grid(ROOT / f"experiments/grids/{grid}.yaml")
+    settings = yaml.safe_load((ROOT / f"configs/{config}.yaml").read_text())
+    settings.pop("protocol"), settings.pop("part")
+    assert {"lr": 0.001, **settings} == merged(g.settings, g.rows["reference"])

@@ -17,6 +17,7 @@ def kill_when(process, condition):
         if condition(): break
         assert process.poll() is None, f"ended before it could be killed: {process.stderr.read()}"
         time.sleep(0.01)
+    else: pytest.fail("what should have been killed never got that far")
     process.send_signal(signal.SIGKILL)
     process.wait()
 
@@ -72,3 +73,17 @@ def test_two_processes(store, tmp_path):
     done = subprocess.run(list(map(str, command)), env={**os.environ, "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(json.loads((tmp_path / "two/history.json").read_text())) == 2 and (tmp_path / "two/last.safetensors").is_file()
+
+
+@pytest.mark.timeout(300)
+def test_ablate_killed(store, tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(f"sets: [{store.name} xsub]\nsettings: {{model: tiny, epochs: 6, batch: 4, schedule: cosine, warmup: 0, checkpoint_every: 2, device: cpu, pre: {{frames: 8}}}}\nrows:\n  a: {{}}\n  b: {{lr: 0.002}}\n")
+    args = ("ablate", "--grid", grid, "--stores", store.parent, "--work", tmp_path / "work", "--out", tmp_path / "out", "--seeds", 0, "--threads", 1)
+    kill_when(start(*args), lambda: (tmp_path / f"work/{store.name}-xsub_b_0/checkpoint.pt").is_file())  # in the middle of the second run
+    first = tmp_path / f"out/{store.name}-xsub_a_0.json"
+    before = first.stat().st_mtime_ns
+    assert len(list((tmp_path / "out").glob("*.json"))) == 1
+    process = start(*args)
+    assert process.wait() == 0, process.stderr.read()
+    assert first.stat().st_mtime_ns == before and len(list((tmp_path / "out").glob("*.json"))) == 2
