@@ -40,7 +40,7 @@ class AttentionGraph(nn.Module):
         self.shared = nn.Parameter(torch.eye(V).repeat(heads, 1, 1))  # (H, V, V)
         self.mix = nn.Conv2d(heads * cin, cout, 1)
         self.norm = BatchNorm(cout)
-        nn.init.normal_(self.to_qk.weight); nn.init.constant_(self.norm.weight, 1e-6)  # as the authors start: sharp attention, and a unit that is its residual
+        nn.init.constant_(self.norm.weight, 1e-6)  # as the authors start: a unit is its residual at first
         self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm(cout))
 
     def graphs(self, x: Tensor) -> Tensor:  # (N, C, T, V) -> (N, T, H, V, V)
