@@ -48,7 +48,7 @@ class ProductCounter(TorchFunctionMode):
 def count_macs_outside(model: SkeletonModel, skeleton: Skeleton, T: int = 64, M: int = 1, in_channels: int = 3) -> int:
     "MACs of one clip by thop, with the products it cannot see added; norms are not counted, as in papers."
     try: from thop import profile
-    except ImportError: raise ImportError("the second counter needs thop: pip install 'last[bench]'") from None
+    except ImportError: raise ImportError("the second counter needs thop: pip install -e '.[bench]' in the repository") from None
     free = lambda m, x, y: None
     model = copy.deepcopy(model).eval()  # thop leaves buffers behind
     with ProductCounter() as products:
@@ -104,7 +104,7 @@ def onnx_bytes(model: nn.Module, shape: tuple[int, ...]) -> bytes:
 def onnxruntime(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
     "Exported and run by onnxruntime; checked against torch."
     try: import onnxruntime as ort
-    except ImportError: raise ImportError("needs onnxruntime: pip install 'last[bench]'") from None
+    except ImportError: raise ImportError("needs onnxruntime: pip install -e '.[bench]' in the repository") from None
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session, feed = ort.InferenceSession(onnx_bytes(model, tuple(x.shape[1:])), options, providers=["CPUExecutionProvider"]), {"skeleton": x.numpy()}

@@ -229,7 +229,7 @@ def render(
 def write_video(path: Path, people: list[np.ndarray], fps: int = 30, size: tuple[int, int] = (320, 240)) -> None:
     "An MPEG-4 `.avi` of a performance in camera space."
     try: import av
-    except ImportError: raise ImportError("writing videos needs PyAV: pip install 'last[video]'") from None
+    except ImportError: raise ImportError("writing videos needs PyAV: pip install -e '.[video]' in the repository") from None
     with av.open(str(path), "w") as box:
         stream = box.add_stream("mpeg4", rate=fps)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = *size, "yuv420p", 600_000
