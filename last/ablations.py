@@ -82,6 +82,7 @@ class AblateConfig:
     rows: list[str] = field(default_factory=list)  # only these rows; default: all of the grid
     threads: int = 0  # CPU threads; 0: torch's choice
 
+# %% ../nbs/50_ablations.ipynb #dae71f76
 def one_run(cfg: AblateConfig, grid: Grid, clips: str, row: str, seed: int) -> list[Path]:
     "Train and test one row with one seed; the JSON files, one a tested protocol."
     store, protocol, *more = clips.split()
@@ -111,6 +112,7 @@ def collect(folder: str | Path) -> dict[tuple[str, str], dict[int, dict]]:  # (s
         out.setdefault((r["set"], r["row"]), {})[r["seed"]] = r
     return out
 
+# %% ../nbs/50_ablations.ipynb #c5683c70
 def ablate(cfg: AblateConfig) -> list[Path]:
     "Run what is missing; the result files of all runs asked for."
     grid = load_grid(cfg.grid)

@@ -6,13 +6,16 @@
 __all__ = ['PlainGraph', 'Correction', 'RefinedGraph', 'PlainTemporal', 'CTRUnit', 'CTRGCN']
 
 # %% ../nbs/33_ctrgcn.ipynb #04a02c5d
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from .agcn import time_mean
 from .infogcn import MultiScaleTemporal
-from .model import BatchNorm, SkeletonModel, masked, per_joint, register_model
+from .model import BatchNorm, masked, register_model
 from .skeletons import Skeleton, partition
+from .stgcn import TenUnits
 
 # %% ../nbs/33_ctrgcn.ipynb #425e21a0
 class PlainGraph(nn.Module):
@@ -64,9 +67,10 @@ class PlainTemporal(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None) -> Tensor:
         return masked(self.norm(self.conv(x), mask_out), mask_out)
 
+# %% ../nbs/33_ctrgcn.ipynb #3b6ec44d
 class CTRUnit(nn.Module):
     "Graph convolution, temporal convolution, residuals; refined or plain."
-    def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, refined: bool, residual: bool = True):
+    def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, residual: bool = True, refined: bool = True):
         super().__init__()
         self.stride, self.residual = stride, residual
         self.graph, self.norm = (RefinedGraph if refined else PlainGraph)(cin, cout, skeleton), BatchNorm(cout)
@@ -83,18 +87,10 @@ class CTRUnit(nn.Module):
         if self.residual: y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
         return masked(y.relu(), out), out
 
-class CTRGCN(SkeletonModel):
+class CTRGCN(TenUnits):
     "CTR-GCN, or the baseline of its paper (Chen et al., ICCV 2021)."
     def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3, refined: bool = True):
-        super().__init__(256, classes, dropout=0.0)
-        self.input_norm = BatchNorm(in_channels * skeleton.V)
-        widths, strides = (in_channels, 64, 64, 64, 64, 128, 128, 128, 256, 256, 256), (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
-        self.units = nn.ModuleList(CTRUnit(a, b, s, skeleton, refined, residual=i > 0) for i, (a, b, s) in enumerate(zip(widths, widths[1:], strides)))
-
-    def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        x = masked(per_joint(self.input_norm, x, mask), mask)
-        for unit in self.units: x, mask = unit(x, mask)
-        return x, mask
+        super().__init__(partial(CTRUnit, refined=refined), skeleton, classes, in_channels)
 
 register_model("ctrgcn")(CTRGCN)
 register_model("ctrgcn-baseline")(lambda skeleton, classes, in_channels=3: CTRGCN(skeleton, classes, in_channels, refined=False))

@@ -155,6 +155,7 @@ def cpu_name() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
+# %% ../nbs/22_efficiency.ipynb #568868dd
 def counted(name: str, cfg: BenchConfig) -> dict:
     "What can be said of a network without a clock."
     skeleton = get_skeleton(cfg.skeleton)
@@ -188,6 +189,7 @@ def timed(entries: list[dict], cfg: BenchConfig) -> None:
         gc.collect()
     onnx_bytes.cache_clear()
 
+# %% ../nbs/22_efficiency.ipynb #8c6ee58a
 def bench(cfg: BenchConfig) -> list[dict]:
     "Count and time networks; writes the results and returns them."
     names = cfg.models or list(MODELS)

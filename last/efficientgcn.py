@@ -55,6 +55,7 @@ class StemTemporal(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return masked(F.silu(self.norm(self.conv(x), mask) + x), mask)
 
+# %% ../nbs/35_efficientgcn.ipynb #98726a1a
 class SandglassTemporal(nn.Module):
     "5 frames of each channel alone, narrow, widen, 5 frames of each channel alone; residual (EfficientGCN, section 3.3, 'SG')."
     def __init__(self, channels: int, stride: int, reduce: int = 2):

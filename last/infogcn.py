@@ -82,6 +82,7 @@ class InfoUnit(nn.Module):
         y = self.temporal(self.graph(x, mask), mask, out)
         return masked((y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))).relu(), out), out
 
+# %% ../nbs/32_infogcn.ipynb #f25cf28e
 @register_model("infogcn")
 class InfoGCN(SkeletonModel):
     "InfoGCN (Chi et al., CVPR 2022)."

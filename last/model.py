@@ -116,6 +116,7 @@ class LASTConfig:
             if getattr(self, key) not in names: raise ValueError(f"{key}: {getattr(self, key)!r} is not one of {', '.join(map(repr, names))}")
         if min(self.stem, self.d_k, self.heads, *self.channels, *self.strides) < 1: raise ValueError("stem, d_k, heads, channels and strides must be at least 1")
 
+# %% ../nbs/13_model.ipynb #40b43492
 class LASTBlock(nn.Module):
     "Graph, shift, attention, residual, norm, ReLU."
     def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, cfg: LASTConfig, attention: str):

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from .agcn import mix_joints, time_mean
 from .infogcn import MultiScaleTemporal
-from .model import BatchNorm, SkeletonModel, masked, per_joint, register_model
+from .model import BatchNorm, masked, register_model
 from .skeletons import Skeleton, partition
+from .stgcn import TenUnits
 
 # %% ../nbs/34_msagcn.ipynb #3d322a13
 class RunningPose(nn.Module):
@@ -97,15 +98,7 @@ class MSAUnit(nn.Module):
         return masked(y.relu(), out), out
 
 @register_model("msagcn")
-class MSAGCN(SkeletonModel):
+class MSAGCN(TenUnits):
     "A network of MSA-GCN's kind (after the abstract of Alowonou and Han, IEEE Access 2024)."
     def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3):
-        super().__init__(256, classes, dropout=0.0)
-        self.input_norm = BatchNorm(in_channels * skeleton.V)
-        widths, strides = (in_channels, 64, 64, 64, 64, 128, 128, 128, 256, 256, 256), (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
-        self.units = nn.ModuleList(MSAUnit(a, b, s, skeleton, residual=i > 0) for i, (a, b, s) in enumerate(zip(widths, widths[1:], strides)))
-
-    def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        x = masked(per_joint(self.input_norm, x, mask), mask)
-        for unit in self.units: x, mask = unit(x, mask)
-        return x, mask
+        super().__init__(MSAUnit, skeleton, classes, in_channels)

@@ -9,8 +9,9 @@ __all__ = ['shift_joints', 'ShiftGraph', 'ShiftFrames', 'ShiftTemporal', 'ShiftU
 import torch
 from torch import Tensor, nn
 
-from .model import BatchNorm, SkeletonModel, masked, per_joint, register_model
+from .model import BatchNorm, masked, per_joint, register_model
 from .skeletons import Skeleton
+from .stgcn import TenUnits
 
 # %% ../nbs/31_shiftgcn.ipynb #c5ea3a90
 def shift_joints(
@@ -67,10 +68,10 @@ class ShiftTemporal(nn.Module):
 # %% ../nbs/31_shiftgcn.ipynb #06aff2be
 class ShiftUnit(nn.Module):
     "Joints, frames, residual."
-    def __init__(self, cin: int, cout: int, stride: int, V: int, residual: bool = True):
+    def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, residual: bool = True):
         super().__init__()
         self.stride, self.residual = stride, residual
-        self.graph, self.temporal = ShiftGraph(cin, cout, V), ShiftTemporal(cout, stride)
+        self.graph, self.temporal = ShiftGraph(cin, cout, skeleton.V), ShiftTemporal(cout, stride)
         same = not residual or (cin == cout and stride == 1)
         self.shortcut, self.shortcut_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm(cout))
 
@@ -81,15 +82,7 @@ class ShiftUnit(nn.Module):
         return masked(y.relu(), out), out
 
 @register_model("shiftgcn")
-class ShiftGCN(SkeletonModel):
+class ShiftGCN(TenUnits):
     "Shift-GCN with the non-local spatial and the adaptive temporal shift (Cheng et al., CVPR 2020)."
     def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3):
-        super().__init__(256, classes, dropout=0.0)
-        self.input_norm = BatchNorm(in_channels * skeleton.V)
-        widths, strides = (in_channels, 64, 64, 64, 64, 128, 128, 128, 256, 256, 256), (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
-        self.units = nn.ModuleList(ShiftUnit(a, b, s, skeleton.V, residual=i > 0) for i, (a, b, s) in enumerate(zip(widths, widths[1:], strides)))
-
-    def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        x = masked(per_joint(self.input_norm, x, mask), mask)
-        for unit in self.units: x, mask = unit(x, mask)
-        return x, mask
+        super().__init__(ShiftUnit, skeleton, classes, in_channels)
