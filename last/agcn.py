@@ -14,22 +14,23 @@ from .skeletons import Skeleton, partition
 
 # %% ../nbs/10_agcn.ipynb #3816de56
 def mix_joints(
-    x: Tensor,  # (N, C, T, V)
+    x: Tensor,  # (N, T, V, K*C): what each graph moves, side by side
     A: Tensor,  # (K, V, V) or, one stack a clip, (N, K, V, V); row i: where joint i reads
-) -> Tensor:  # (N, K*C, T, V)
-    "A_k x for every graph k, side by side in the channels."
-    N, C, T, V = x.shape
-    flat = x.reshape(N, 1, C * T, V)  # (N, 1, C*T, V)
-    return (flat @ A.mT).reshape(N, -1, T, V)  # sum over j of x_j A_ij
+) -> Tensor:  # (N, T, V, C)
+    "The sum over graphs k of A_k x_k."
+    N, T, V, _ = x.shape
+    wide = A.movedim(-3, -1).flatten(-2)  # (V, V*K) or (N, V, V*K): row i, columns (j, k)
+    return (wide if A.ndim == 3 else wide[:, None]) @ x.reshape(N, T, V * A.shape[-3], -1)
 
 # %% ../nbs/10_agcn.ipynb #713776eb
 def time_mean(
-    x: Tensor,  # (N, C, T, V)
+    x: Tensor,  # (N, T, V, C)
     mask: Tensor | None = None,  # (N, T) float, 1 where valid; None: all are
-) -> Tensor:  # (N, C, V)
+) -> Tensor:  # (N, V, C)
     "Mean over the valid frames."
-    if mask is None: return x.mean(2)
-    return (x * mask[:, None, :, None]).sum(2) / mask.sum(1).clamp(min=1)[:, None, None]
+    N, T, V, C = x.shape
+    share = x.new_full((N, 1, T), 1 / T) if mask is None else (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(x.dtype)[:, None]
+    return (share @ x.reshape(N, T, V * C)).view(N, V, C)  # as a product: a sum over a middle axis is slow in onnxruntime
 
 # %% ../nbs/10_agcn.ipynb #0ce00a55
 class DynamicGraph(nn.Module):
@@ -44,14 +45,14 @@ class DynamicGraph(nn.Module):
         super().__init__()
         if act not in ("softmax", "tanh"): raise ValueError(f"unknown activation {act!r}; known: softmax, tanh")
         self.K, self.d, self.act = K, d, act
-        self.embed = nn.Conv1d(channels, 2 * K * d, 1)  # theta and phi of all graphs
+        self.embed = nn.Linear(channels, 2 * K * d)  # theta and phi of all graphs
         self.norm = nn.BatchNorm1d(2 * K * d)
 
-    def forward(self, mean: Tensor) -> Tensor:  # (N, C, V) -> (N, K, V, V)
-        N, _, V = mean.shape
-        theta, phi = self.norm(self.embed(mean)).view(N, 2, self.K, self.d, V).unbind(1)  # (N, K, d, V)
+    def forward(self, mean: Tensor) -> Tensor:  # (N, V, C) -> (N, K, V, V)
+        N, V, _ = mean.shape
+        theta, phi = self.norm(self.embed(mean).flatten(0, 1)).view(N, V, 2, self.K, self.d).permute(2, 0, 3, 1, 4)  # (N, K, V, d)
         with torch.autocast(mean.device.type, enabled=False):
-            score = theta.float().mT @ phi.float() * self.d ** -0.5  # (N, K, V, V)
+            score = theta.float() @ phi.float().mT * self.d ** -0.5  # (N, K, V, V)
             return score.softmax(-1) if self.act == "softmax" else score.tanh() / V
 
 # %% ../nbs/10_agcn.ipynb #f1f9fcd0
@@ -71,13 +72,13 @@ class AGCN(nn.Module):
         self.register_buffer("physical", torch.tensor(partition(skeleton, "last")), persistent=False)  # (K, V, V)
         self.learned = nn.Parameter(torch.zeros_like(self.physical)) if learned else None
         self.dynamic = DynamicGraph(cin, len(self.physical), act=dynamic) if dynamic else None
-        self.mix = nn.Conv2d(len(self.physical) * cin, cout, 1)
+        self.mix, self.bias = nn.Linear(cin, len(self.physical) * cout, bias=False), nn.Parameter(torch.zeros(cout))
 
     def graphs(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         "(K, V, V), or (N, K, V, V) with the dynamic part."
         A = self.physical if self.learned is None else self.physical + self.learned
         return A if self.dynamic is None else A + self.dynamic(time_mean(x, mask)).to(A.dtype)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T / stride, V)
-        A = self.graphs(x, mask).to(x.dtype)
-        return self.mix(mix_joints(x[:, :, ::self.stride], A))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, T, V, cin) -> (N, T / stride, V, cout)
+        y = self.mix(x[:, ::self.stride])
+        return mix_joints(y, self.graphs(x, mask).to(y.dtype)) + self.bias.to(y.dtype)

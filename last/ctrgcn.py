@@ -11,11 +11,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .agcn import time_mean
 from .infogcn import MultiScaleTemporal
-from .model import BatchNorm, masked, register_model
+from .model import register_model
 from .skeletons import Skeleton, partition
-from .stgcn import TenUnits
+from .stgcn import BatchNorm2d, TenUnits, masked2d, time_mean2d
 
 # %% ../nbs/33_ctrgcn.ipynb #425e21a0
 class PlainGraph(nn.Module):
@@ -40,7 +39,7 @@ class Correction(nn.Module):
         self.left, self.right, self.lift = nn.Conv2d(cin, r, 1), nn.Conv2d(cin, r, 1), nn.Conv2d(r, cout, 1)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, V, V)
-        left, right = time_mean(self.left(x), mask), time_mean(self.right(x), mask)  # (N, r, V)
+        left, right = time_mean2d(self.left(x), mask), time_mean2d(self.right(x), mask)  # (N, r, V)
         return self.lift((left[..., :, None] - right[..., None, :]).tanh())
 
 class RefinedGraph(nn.Module):
@@ -62,10 +61,10 @@ class PlainTemporal(nn.Module):
     "One convolution over 5 frames and a BatchNorm."
     def __init__(self, channels: int, stride: int = 1):
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(channels, channels, (5, 1), (stride, 1), (2, 0)), BatchNorm(channels)
+        self.conv, self.norm = nn.Conv2d(channels, channels, (5, 1), (stride, 1), (2, 0)), BatchNorm2d(channels)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None) -> Tensor:
-        return masked(self.norm(self.conv(x), mask_out), mask_out)
+        return masked2d(self.norm(self.conv(x), mask_out), mask_out)
 
 # %% ../nbs/33_ctrgcn.ipynb #3b6ec44d
 class CTRUnit(nn.Module):
@@ -73,19 +72,19 @@ class CTRUnit(nn.Module):
     def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, residual: bool = True, refined: bool = True):
         super().__init__()
         self.stride, self.residual = stride, residual
-        self.graph, self.norm = (RefinedGraph if refined else PlainGraph)(cin, cout, skeleton), BatchNorm(cout)
+        self.graph, self.norm = (RefinedGraph if refined else PlainGraph)(cin, cout, skeleton), BatchNorm2d(cout)
         nn.init.constant_(self.norm.weight, 1e-6)  # as the authors start: a unit is its residual at first
-        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm(cout))
+        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
         self.temporal = (MultiScaleTemporal if refined else PlainTemporal)(cout, stride)
         same = not residual or (cin == cout and stride == 1)
-        self.shortcut, self.shortcut_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm(cout))
+        self.shortcut, self.shortcut_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         out = None if mask is None else mask[:, ::self.stride]
         y = self.norm(self.graph(x, mask), mask) + (x if self.down is None else self.down_norm(self.down(x), mask))
-        y = self.temporal(masked(y.relu(), mask), mask, out)
+        y = self.temporal(masked2d(y.relu(), mask), mask, out)
         if self.residual: y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
-        return masked(y.relu(), out), out
+        return masked2d(y.relu(), out), out
 
 class CTRGCN(TenUnits):
     "CTR-GCN, or the baseline of its paper (Chen et al., ICCV 2021)."

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .agcn import time_mean
-from .model import BatchNorm, SkeletonModel, masked, register_model
+from .model import SkeletonModel, register_model
 from .preprocessing import bone_vectors
 from .skeletons import Skeleton, partition
+from .stgcn import BatchNorm2d, masked2d, time_mean2d
 
 # %% ../nbs/35_efficientgcn.ipynb #53366346
 def three_inputs(
@@ -28,7 +28,7 @@ def three_inputs(
     bone = bone_vectors(x[..., None], skeleton)[..., 0]
     angle = (bone / (bone.square().sum(1, keepdim=True).sqrt() + 1e-4)).clamp(-1, 1).acos()
     inputs = [(x, x - x[..., list(skeleton.spine)].mean(-1, keepdim=True)), steps, (bone, angle)]
-    return [masked(torch.cat(list(pair), 1), mask) for pair in inputs]
+    return [masked2d(torch.cat(list(pair), 1), mask) for pair in inputs]
 
 # %% ../nbs/35_efficientgcn.ipynb #8bcca251
 class DistanceGraph(nn.Module):
@@ -37,23 +37,23 @@ class DistanceGraph(nn.Module):
         super().__init__()
         A = torch.tensor(partition(skeleton, "distance"))  # (K, V, V)
         self.register_buffer("A", A, persistent=False)
-        self.edge, self.conv, self.norm = nn.Parameter(torch.ones_like(A)), nn.Conv2d(cin, cout * len(A), 1), BatchNorm(cout)
-        self.shortcut, self.shortcut_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm(cout))
+        self.edge, self.conv, self.norm = nn.Parameter(torch.ones_like(A)), nn.Conv2d(cin, cout * len(A), 1), BatchNorm2d(cout)
+        self.shortcut, self.shortcut_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
         N, _, T, V = x.shape
         y = self.conv(x).reshape(N, len(self.A), -1, V) @ (self.A * self.edge).to(x.dtype).mT  # (N, K, cout*T, V)
         y = self.norm(y.sum(1).view(N, -1, T, V), mask)
-        return masked(F.silu(y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask))), mask)
+        return masked2d(F.silu(y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask))), mask)
 
 class StemTemporal(nn.Module):
     "Convolution over 5 frames, BatchNorm, residual, SiLU."
     def __init__(self, channels: int):
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(channels, channels, (5, 1), padding=(2, 0)), BatchNorm(channels)
+        self.conv, self.norm = nn.Conv2d(channels, channels, (5, 1), padding=(2, 0)), BatchNorm2d(channels)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return masked(F.silu(self.norm(self.conv(x), mask) + x), mask)
+        return masked2d(F.silu(self.norm(self.conv(x), mask) + x), mask)
 
 # %% ../nbs/35_efficientgcn.ipynb #98726a1a
 class SandglassTemporal(nn.Module):
@@ -62,18 +62,18 @@ class SandglassTemporal(nn.Module):
         super().__init__()
         self.stride, inner = stride, channels // reduce
         frames = lambda stride: nn.Conv2d(channels, channels, (5, 1), (stride, 1), (2, 0), groups=channels)
-        self.depth1, self.depth1_norm = frames(1), BatchNorm(channels)
-        self.narrow, self.narrow_norm = nn.Conv2d(channels, inner, 1), BatchNorm(inner)
-        self.widen, self.widen_norm = nn.Conv2d(inner, channels, 1), BatchNorm(channels)
-        self.depth2, self.depth2_norm = frames(stride), BatchNorm(channels)
-        self.shortcut, self.shortcut_norm = (None, None) if stride == 1 else (nn.Conv2d(channels, channels, 1, (stride, 1)), BatchNorm(channels))
+        self.depth1, self.depth1_norm = frames(1), BatchNorm2d(channels)
+        self.narrow, self.narrow_norm = nn.Conv2d(channels, inner, 1), BatchNorm2d(inner)
+        self.widen, self.widen_norm = nn.Conv2d(inner, channels, 1), BatchNorm2d(channels)
+        self.depth2, self.depth2_norm = frames(stride), BatchNorm2d(channels)
+        self.shortcut, self.shortcut_norm = (None, None) if stride == 1 else (nn.Conv2d(channels, channels, 1, (stride, 1)), BatchNorm2d(channels))
 
     def forward(self, x: Tensor, mask: Tensor | None, mask_out: Tensor | None) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
         y = F.silu(self.depth1_norm(self.depth1(x), mask))
         y = self.narrow_norm(self.narrow(y), mask)
-        y = masked(F.silu(self.widen_norm(self.widen(y), mask)), mask)
+        y = masked2d(F.silu(self.widen_norm(self.widen(y), mask)), mask)
         y = self.depth2_norm(self.depth2(y), mask_out)
-        return masked(y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask_out)), mask_out)
+        return masked2d(y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask_out)), mask_out)
 
 # %% ../nbs/35_efficientgcn.ipynb #8c8c9189
 class JointAttention(nn.Module):
@@ -81,18 +81,18 @@ class JointAttention(nn.Module):
     def __init__(self, channels: int, reduce: int = 2):
         super().__init__()
         inner = channels // reduce
-        self.shared, self.shared_norm = nn.Conv2d(channels, inner, 1), BatchNorm(inner)
-        self.frames, self.joints, self.norm = nn.Conv2d(inner, channels, 1), nn.Conv2d(inner, channels, 1), BatchNorm(channels)
+        self.shared, self.shared_norm = nn.Conv2d(channels, inner, 1), BatchNorm2d(inner)
+        self.frames, self.joints, self.norm = nn.Conv2d(inner, channels, 1), nn.Conv2d(inner, channels, 1), BatchNorm2d(channels)
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, C, T, V), between 0 and 1
         N, _, T, V = x.shape
-        both = torch.cat([x.mean(3, keepdim=True), time_mean(x, mask)[..., None]], 2)  # (N, C, T + V, 1)
+        both = torch.cat([x.mean(3, keepdim=True), time_mean2d(x, mask)[..., None]], 2)  # (N, C, T + V, 1)
         valid = None if mask is None else torch.cat([mask, mask.new_ones(N, V)], 1)
         h = F.hardswish(self.shared_norm(self.shared(both), valid))
         return self.frames(h[:, :, :T]).sigmoid() * self.joints(h[:, :, T:]).sigmoid().transpose(2, 3)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return masked(F.silu(self.norm(x * self.weights(x, mask), mask) + x), mask)
+        return masked2d(F.silu(self.norm(x * self.weights(x, mask), mask) + x), mask)
 
 # %% ../nbs/35_efficientgcn.ipynb #d1563f6e
 class EfficientBlock(nn.Module):
@@ -112,11 +112,11 @@ class EfficientBranch(nn.Module):
     "One of the three inputs up to where they meet."
     def __init__(self, skeleton: Skeleton, channels: int = 6):
         super().__init__()
-        self.norm, self.graph, self.temporal = BatchNorm(channels), DistanceGraph(channels, 64, skeleton), StemTemporal(64)
+        self.norm, self.graph, self.temporal = BatchNorm2d(channels), DistanceGraph(channels, 64, skeleton), StemTemporal(64)
         self.blocks = nn.ModuleList([EfficientBlock(64, 48, 1, False, skeleton), EfficientBlock(48, 32, 1, False, skeleton)])
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:  # (N, 6, T, V) -> (N, 32, T, V)
-        x = self.temporal(self.graph(masked(self.norm(x, mask), mask), mask), mask)
+        x = self.temporal(self.graph(masked2d(self.norm(x, mask), mask), mask), mask)
         for block in self.blocks: x, mask = block(x, mask)
         return x
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .model import BatchNorm, SkeletonModel, masked, per_joint, register_model
+from .model import SkeletonModel, register_model
 from .skeletons import Skeleton
+from .stgcn import BatchNorm2d, masked2d, per_joint
 
 # %% ../nbs/32_infogcn.ipynb #2c6a35ef
 class MultiScaleTemporal(nn.Module):
@@ -20,15 +21,15 @@ class MultiScaleTemporal(nn.Module):
         super().__init__()
         self.stride, width = stride, channels // (len(dilations) + 2)
         self.squeeze = nn.ModuleList(nn.Conv2d(channels, width, 1) for _ in range(len(dilations) + 1))
-        self.squeeze_norm = nn.ModuleList(BatchNorm(width) for _ in self.squeeze)
+        self.squeeze_norm = nn.ModuleList(BatchNorm2d(width) for _ in self.squeeze)
         self.convs = nn.ModuleList(nn.Conv2d(width, width, (kernel, 1), (stride, 1), ((kernel // 2) * d, 0), (d, 1)) for d in dilations)
         self.single = nn.Conv2d(channels, channels - width * (len(dilations) + 1), 1, (stride, 1))
-        self.norms = nn.ModuleList(BatchNorm(m) for m in [width] * (len(dilations) + 1) + [self.single.out_channels])
+        self.norms = nn.ModuleList(BatchNorm2d(m) for m in [width] * (len(dilations) + 1) + [self.single.out_channels])
 
     def forward(self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
-        narrow = [masked(n(c(x), mask).relu(), mask) for c, n in zip(self.squeeze, self.squeeze_norm)]
+        narrow = [masked2d(n(c(x), mask).relu(), mask) for c, n in zip(self.squeeze, self.squeeze_norm)]
         branches = [c(y) for c, y in zip(self.convs, narrow)] + [F.max_pool2d(narrow[-1], (3, 1), (self.stride, 1), (1, 0)), self.single(x)]  # after a ReLU a frame of zeros never wins
-        return masked(torch.cat([n(y, mask_out) for n, y in zip(self.norms, branches)], 1), mask_out)
+        return masked2d(torch.cat([n(y, mask_out) for n, y in zip(self.norms, branches)], 1), mask_out)
 
 # %% ../nbs/32_infogcn.ipynb #d3b6f006
 class AttentionGraph(nn.Module):
@@ -39,9 +40,9 @@ class AttentionGraph(nn.Module):
         self.norm_qk, self.to_qk = nn.LayerNorm(cin), nn.Linear(cin, 2 * heads * self.d)
         self.shared = nn.Parameter(torch.eye(V).repeat(heads, 1, 1))  # (H, V, V)
         self.mix = nn.Conv2d(heads * cin, cout, 1)
-        self.norm = BatchNorm(cout)
+        self.norm = BatchNorm2d(cout)
         nn.init.constant_(self.norm.weight, 1e-6)  # as the authors start: a unit is its residual at first
-        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm(cout))
+        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
 
     def graphs(self, x: Tensor) -> Tensor:  # (N, C, T, V) -> (N, T, H, V, V)
         q, k = self.to_qk(self.norm_qk(x.permute(0, 2, 3, 1))).unflatten(-1, (2, self.heads, self.d)).unbind(3)  # (N, T, V, H, d)
@@ -53,7 +54,7 @@ class AttentionGraph(nn.Module):
         A = self.graphs(x).to(x.dtype)
         y = A @ x.permute(0, 2, 3, 1)[:, :, None]  # (N, T, H, V, cin)
         y = self.norm(self.mix(y.permute(0, 2, 4, 1, 3).flatten(1, 2)), mask)
-        return masked((y + (x if self.down is None else self.down_norm(self.down(x), mask))).relu(), mask)
+        return masked2d((y + (x if self.down is None else self.down_norm(self.down(x), mask))).relu(), mask)
 
 # %% ../nbs/32_infogcn.ipynb #97ef03e2
 def bottleneck_loss(
@@ -75,12 +76,12 @@ class InfoUnit(nn.Module):
         super().__init__()
         self.stride = stride
         self.graph, self.temporal = AttentionGraph(cin, cout, V), MultiScaleTemporal(cout, stride)
-        self.shortcut, self.shortcut_norm = (None, None) if cin == cout and stride == 1 else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm(cout))
+        self.shortcut, self.shortcut_norm = (None, None) if cin == cout and stride == 1 else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         out = None if mask is None else mask[:, ::self.stride]
         y = self.temporal(self.graph(x, mask), mask, out)
-        return masked((y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))).relu(), out), out
+        return masked2d((y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))).relu(), out), out
 
 # %% ../nbs/32_infogcn.ipynb #f25cf28e
 @register_model("infogcn")
@@ -90,7 +91,7 @@ class InfoGCN(SkeletonModel):
         super().__init__(256, classes, dropout=0.0)
         self.sample = True  # in training
         self.embed, self.position = nn.Conv2d(in_channels, 64, 1), nn.Parameter(torch.randn(64, 1, skeleton.V))
-        self.input_norm = BatchNorm(64 * skeleton.V)
+        self.input_norm = BatchNorm2d(64 * skeleton.V)
         widths, strides = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256), (1, 1, 1, 2, 1, 1, 2, 1, 1)
         self.units = nn.ModuleList(InfoUnit(a, b, s, skeleton.V) for a, b, s in zip(widths, widths[1:], strides))
         self.fc, self.to_mean, self.to_logvar = nn.Linear(256, 256), nn.Linear(256, 256), nn.Linear(256, 256)
@@ -99,7 +100,7 @@ class InfoGCN(SkeletonModel):
         self.z = None  # the last training batch's sample, for `extra_loss`
 
     def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        x = masked(per_joint(self.input_norm, self.embed(x) + self.position, mask), mask)
+        x = masked2d(per_joint(self.input_norm, self.embed(x) + self.position, mask), mask)
         for unit in self.units: x, mask = unit(x, mask)
         return x, mask
 

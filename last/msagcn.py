@@ -9,11 +9,10 @@ __all__ = ['RunningPose', 'StagedGraph', 'FrameAttention', 'GatedTransformer', '
 import torch
 from torch import Tensor, nn
 
-from .agcn import mix_joints, time_mean
 from .infogcn import MultiScaleTemporal
-from .model import BatchNorm, masked, register_model
+from .model import register_model
 from .skeletons import Skeleton, partition
-from .stgcn import TenUnits
+from .stgcn import BatchNorm2d, TenUnits, masked2d, time_mean2d
 
 # %% ../nbs/34_msagcn.ipynb #3d322a13
 class RunningPose(nn.Module):
@@ -48,11 +47,13 @@ class StagedGraph(nn.Module):
         with torch.autocast(qk.device.type, enabled=False): return (q.mT @ k * self.d ** -0.5).tanh()
 
     def graphs(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, K, V, V)
-        pose = time_mean(x, mask)
+        pose = time_mean2d(x, mask)
         return self.shared + self.scale[0] * self.similarity(self.local(pose)) + self.scale[1] * self.similarity(self.globally(self.everyone(pose)))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
-        return self.mix(mix_joints(x, self.graphs(x, mask).to(x.dtype)))
+        N, C, T, V = x.shape
+        mixed = x.reshape(N, 1, C * T, V) @ self.graphs(x, mask).to(x.dtype).mT  # (N, K, C*T, V)
+        return self.mix(mixed.reshape(N, -1, T, V))
 
 # %% ../nbs/34_msagcn.ipynb #0472d673
 class FrameAttention(nn.Module):
@@ -73,11 +74,11 @@ class GatedTransformer(nn.Module):
     def __init__(self, channels: int, stride: int = 1):
         super().__init__()
         self.say, self.gate = MultiScaleTemporal(channels, stride), MultiScaleTemporal(channels, stride)
-        self.attention, self.norm = FrameAttention(channels), BatchNorm(channels)
+        self.attention, self.norm = FrameAttention(channels), BatchNorm2d(channels)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
         y = self.say(x, mask, mask_out) * self.gate(x, mask, mask_out).sigmoid()
-        return masked(y + self.norm(self.attention(y, mask_out), mask_out), mask_out)
+        return masked2d(y + self.norm(self.attention(y, mask_out), mask_out), mask_out)
 
 # %% ../nbs/34_msagcn.ipynb #04d767ec
 class MSAUnit(nn.Module):
@@ -85,17 +86,17 @@ class MSAUnit(nn.Module):
     def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, residual: bool = True):
         super().__init__()
         self.stride, self.residual = stride, residual
-        self.graph, self.norm, self.temporal = StagedGraph(cin, cout, skeleton), BatchNorm(cout), GatedTransformer(cout, stride)
-        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm(cout))
+        self.graph, self.norm, self.temporal = StagedGraph(cin, cout, skeleton), BatchNorm2d(cout), GatedTransformer(cout, stride)
+        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
         same = not residual or (cin == cout and stride == 1)
-        self.shortcut, self.shortcut_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm(cout))
+        self.shortcut, self.shortcut_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         out = None if mask is None else mask[:, ::self.stride]
         y = self.norm(self.graph(x, mask), mask) + (x if self.down is None else self.down_norm(self.down(x), mask))
-        y = self.temporal(masked(y.relu(), mask), mask, out)
+        y = self.temporal(masked2d(y.relu(), mask), mask, out)
         if self.residual: y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
-        return masked(y.relu(), out), out
+        return masked2d(y.relu(), out), out
 
 @register_model("msagcn")
 class MSAGCN(TenUnits):

@@ -9,9 +9,9 @@ __all__ = ['shift_joints', 'ShiftGraph', 'ShiftFrames', 'ShiftTemporal', 'ShiftU
 import torch
 from torch import Tensor, nn
 
-from .model import BatchNorm, masked, per_joint, register_model
+from .model import register_model
 from .skeletons import Skeleton
-from .stgcn import TenUnits
+from .stgcn import BatchNorm2d, TenUnits, masked2d, per_joint
 
 # %% ../nbs/31_shiftgcn.ipynb #c5ea3a90
 def shift_joints(
@@ -29,13 +29,13 @@ class ShiftGraph(nn.Module):
     def __init__(self, cin: int, cout: int, V: int):
         super().__init__()
         self.importance = nn.Parameter(torch.zeros(cin, 1, V))
-        self.linear, self.norm = nn.Conv2d(cin, cout, 1), BatchNorm(cout * V)
-        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm(cout))
+        self.linear, self.norm = nn.Conv2d(cin, cout, 1), BatchNorm2d(cout * V)
+        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
         y = shift_joints(x) * (self.importance.tanh() + 1)
         y = per_joint(self.norm, shift_joints(self.linear(y), -1), mask)
-        return masked((y + (x if self.down is None else self.down_norm(self.down(x), mask))).relu(), mask)
+        return masked2d((y + (x if self.down is None else self.down_norm(self.down(x), mask))).relu(), mask)
 
 # %% ../nbs/31_shiftgcn.ipynb #2f760982
 class ShiftFrames(nn.Module):
@@ -57,13 +57,13 @@ class ShiftTemporal(nn.Module):
     "Temporal shift convolution: BatchNorm, shift, 1x1 convolution, ReLU, shift (with the stride), BatchNorm."
     def __init__(self, channels: int, stride: int = 1):
         super().__init__()
-        self.norm_in, self.norm_out = BatchNorm(channels), BatchNorm(channels)
+        self.norm_in, self.norm_out = BatchNorm2d(channels), BatchNorm2d(channels)
         self.shift_in, self.shift_out = ShiftFrames(channels), ShiftFrames(channels, stride)
         self.linear = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, mask: Tensor | None, mask_out: Tensor | None) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
-        y = self.linear(self.shift_in(masked(self.norm_in(x, mask), mask))).relu()
-        return masked(self.norm_out(self.shift_out(masked(y, mask)), mask_out), mask_out)
+        y = self.linear(self.shift_in(masked2d(self.norm_in(x, mask), mask))).relu()
+        return masked2d(self.norm_out(self.shift_out(masked2d(y, mask)), mask_out), mask_out)
 
 # %% ../nbs/31_shiftgcn.ipynb #06aff2be
 class ShiftUnit(nn.Module):
@@ -73,13 +73,13 @@ class ShiftUnit(nn.Module):
         self.stride, self.residual = stride, residual
         self.graph, self.temporal = ShiftGraph(cin, cout, skeleton.V), ShiftTemporal(cout, stride)
         same = not residual or (cin == cout and stride == 1)
-        self.shortcut, self.shortcut_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm(cout))
+        self.shortcut, self.shortcut_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         out = None if mask is None else mask[:, ::self.stride]
         y = self.temporal(self.graph(x, mask), mask, out)
         if self.residual: y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
-        return masked(y.relu(), out), out
+        return masked2d(y.relu(), out), out
 
 @register_model("shiftgcn")
 class ShiftGCN(TenUnits):

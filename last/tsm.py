@@ -12,12 +12,13 @@ from torch.nn import functional as F
 
 # %% ../nbs/11_tsm.ipynb #fe604dcf
 def temporal_shift(
-    x: Tensor,  # (N, C, T, V)
+    x: Tensor,  # (N, T, V, C)
     share: float = 1 / 8,  # of the channels in each direction
-) -> Tensor:  # (N, C, T, V)
+) -> Tensor:  # (N, T, V, C)
     "The first C*share channels one frame later, the next C*share one frame earlier, zeros at the ends (TSM, Lin et al., ICCV 2019)."
     if not 0 <= share <= 0.5: raise ValueError(f"share must be between 0 and 0.5, found {share}")
-    n = int(x.shape[1] * share)
+    n = int(x.shape[-1] * share)
     if n == 0: return x
-    late, early, stay = x[:, :n], x[:, n:2 * n], x[:, 2 * n:]
-    return torch.cat([F.pad(late[:, :, :-1], (0, 0, 1, 0)), F.pad(early[:, :, 1:], (0, 0, 0, 1)), stay], 1)
+    late, early, stay = x.split([n, n, x.shape[-1] - 2 * n], -1)
+    frames = lambda a, before, behind: F.pad(a, (0, 0, 0, 0, before, behind))
+    return torch.cat([frames(late, 1, -1), frames(early, -1, 1), stay], -1)
