@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
+from .agcn import FlatLinear
 from .model import MODELS, SkeletonModel, build_model, count_cost
 from .skeletons import Skeleton, get_skeleton
 from .training import environment, keep_memory, write_json
@@ -47,12 +48,14 @@ class ProductCounter(TorchFunctionMode):
 @torch.no_grad()
 def count_macs_outside(model: SkeletonModel, skeleton: Skeleton, T: int = 64, M: int = 1, in_channels: int = 3) -> int:
     "MACs of one clip by thop, with the products it cannot see added; norms are not counted, as in papers."
-    try: from thop import profile
+    try:
+        from thop import profile
+        from thop.vision.basic_hooks import count_linear
     except ImportError: raise ImportError("the second counter needs thop: pip install -e '.[bench]' in the repository") from None
     free = lambda m, x, y: None
     model = copy.deepcopy(model).eval()  # thop leaves buffers behind
     with ProductCounter() as products:
-        macs, _ = profile(model, (torch.zeros(1, in_channels, T, skeleton.V, M),), custom_ops={nn.BatchNorm1d: free, nn.BatchNorm2d: free, nn.LayerNorm: free}, verbose=False)
+        macs, _ = profile(model, (torch.zeros(1, in_channels, T, skeleton.V, M),), custom_ops={nn.BatchNorm1d: free, nn.BatchNorm2d: free, nn.LayerNorm: free, FlatLinear: count_linear}, verbose=False)
     return int(macs) + products.macs
 
 # %% ../nbs/22_efficiency.ipynb #3b1cb5ab
@@ -92,12 +95,12 @@ def compiled(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
     return lambda: fast(x)
 
 @lru_cache(maxsize=None)
-def onnx_bytes(model: nn.Module, shape: tuple[int, ...]) -> bytes:
+def onnx_bytes(model: SkeletonModel, shape: tuple[int, ...]) -> bytes:
     "The network as an ONNX file with a free batch size."
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it laments that torchvision is not there
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(model, (torch.randn(2, *shape),), f"{folder}/m.onnx", dynamo=True, opset_version=18, external_data=False, verbose=False,
+        torch.onnx.export(model.folded(), (torch.randn(2, *shape),), f"{folder}/m.onnx", dynamo=True, opset_version=18, external_data=False, verbose=False,
                           input_names=["skeleton"], output_names=["logits"], dynamic_shapes=({0: torch.export.Dim("batch")},))
         return Path(f"{folder}/m.onnx").read_bytes()
 

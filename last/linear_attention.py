@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .agcn import FlatLinear
+
 # %% ../nbs/12_linear_attention.ipynb #c97ebb8d
 def feature_map(x: Tensor) -> Tensor:
     "phi(x) = elu(x) + 1: positive, so that weights are positive and the normaliser never vanishes."
@@ -85,8 +87,8 @@ class LinearAttention(nn.Module):
         super().__init__()
         if channels % heads or d_k % heads: raise ValueError(f"channels ({channels}) and d_k ({d_k}) must be multiples of heads ({heads})")
         self.heads, self.order = heads, order
-        self.to_qk = nn.Linear(V * channels, 2 * d_k)
-        self.to_v = nn.Linear(channels, channels)
+        self.to_qk = FlatLinear(V * channels, 2 * d_k)
+        self.to_v = FlatLinear(channels, channels)
 
     def queries_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (N, T, V, C) -> two (N, T, d_k)
         if self.order: x = x + sine_code(x.shape[1], x.shape[3], x.device).to(x.dtype)[:, None]

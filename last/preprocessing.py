@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Centre', 'Scale', 'Stream', 'collate', 'fill_gaps', 'lost_scores', 'z_up', 'BodyFrame', 'mean_joint', 'upright',
-           'body_frame', 'normalise', 'valid_span', 'take_frames', 'sample', 'bone_vectors', 'motion', 'make_stream',
-           'PreprocessConfig', 'to_body']
+           'middle_value', 'body_frame', 'normalise', 'valid_span', 'take_frames', 'sample', 'bone_vectors', 'motion',
+           'make_stream', 'PreprocessConfig', 'to_body']
 
 # %% ../nbs/04_preprocessing.ipynb #2a5c659b
 from dataclasses import dataclass
@@ -35,21 +35,19 @@ def fill_gaps(
     "Linear interpolation inside each joint's track, ends held."
     N, C, T, V, M = x.shape
     seen = torch.isfinite(x).all(1) & (x != 0).any(1)  # (N, T, V, M)
-    t = torch.arange(T, device=x.device).view(1, T, 1, 1)
-    before = torch.where(seen, t, -1).cummax(1).values  # last sighting up to t
-    after = torch.where(seen, t, T).flip(1).cummin(1).values.flip(1)  # next sighting from t on
-    lo, hi = torch.where(before < 0, after, before).clamp(max=T - 1), torch.where(after == T, before, after).clamp(min=0)
+    t, count = torch.arange(T, device=x.device).view(1, T, 1, 1), seen.cumsum(1)  # sightings up to t
+    when = count.new_zeros(N, T + 1, V, M).scatter(1, torch.where(seen, count - 1, T), t.expand_as(count))  # frame of each sighting; row T takes the rest
+    sighting = lambda i: when.gather(1, i.clamp(min=0))
+    lo, hi = sighting(count - 1), sighting(torch.minimum(count - seen.int(), count[:, -1:] - 1))  # the last one up to t and the next from t on; at the ends the only one there is
     weight = (t - lo) / (hi - lo).clamp(min=1)  # 0 where both are the same frame
     at = lambda i: x.gather(2, i[:, None].expand_as(x))
     x = torch.lerp(at(lo), at(hi), weight[:, None].to(x.dtype).clamp(0, 1))
     somewhere = seen.any(1)  # (N, V, M): the joint is seen at all
-    if not somewhere.all():  # a joint that is never seen sits in the middle of its person
-        never = ~somewhere[:, None, None].expand_as(x)
-        middle = x.masked_fill(never, 0).sum(3, keepdim=True) / somewhere.sum(1)[:, None, None, None].clamp(min=1)
-        x = torch.where(never, middle, x)
-    here = seen.any(2)  # (N, T, M)
-    so_far = lambda b: b.int().cummax(1).values.bool()
-    return x, so_far(here) & so_far(here.flip(1)).flip(1)
+    never = ~somewhere[:, None, None].expand_as(x)
+    middle = x.masked_fill(never, 0).sum(3, keepdim=True) / somewhere.sum(1)[:, None, None, None].clamp(min=1)
+    x = torch.where(never, middle, x)  # a joint that is never seen sits in the middle of its person
+    here = seen.any(2).cumsum(1)  # (N, T, M): frames with the person up to t
+    return x, (here > 0) & ((here < here[:, -1:]) | seen.any(2))
 
 def lost_scores(x: Tensor, raw: Tensor) -> Tensor:
     "2-D skeletons: the third channel (confidence) is 0, not interpolated, where the detector saw nothing."
@@ -99,6 +97,11 @@ def upright(
     return torch.stack([x, torch.linalg.cross(up, x), up], 1)  # rows are the new axes
 
 # %% ../nbs/04_preprocessing.ipynb #8533a82f
+def middle_value(x: Tensor, valid: Tensor) -> Tensor:  # (N, T), (N, T) bool -> (N,)
+    "Median over the valid frames (the lower of two; infinity where there are none), from operations that exporters know."
+    at = (valid.sum(1, keepdim=True) - 1).clamp(min=0) // 2
+    return x.masked_fill(~valid, torch.inf).sort(1).values.gather(1, at)[:, 0]
+
 Centre, Scale = Literal["first", "frame", "none"], Literal["torso", "max", "std", "none"]
 
 def body_frame(
@@ -123,7 +126,7 @@ def body_frame(
     some = valid.any(1)
     away = (x - origin[..., None, None])[:, :D, ..., 0]  # (N, D, T, V) of person 0
     many = valid[:, None, :, None].expand_as(away)
-    size = {"torso": lambda: (neck - root)[:, :D].norm(dim=1).masked_fill(~valid, torch.nan).nanmedian(1).values,
+    size = {"torso": lambda: middle_value((neck - root)[:, :D].norm(dim=1), valid),
             "max": lambda: away.norm(dim=1).masked_fill(~valid[..., None], 0).flatten(1).max(1).values,
             "std": lambda: ((away * many).square().flatten(1).sum(1) / many.flatten(1).sum(1).clamp(min=1)).sqrt(),
             "none": lambda: torch.ones(N, dtype=x.dtype, device=x.device)}[scale]()
@@ -133,7 +136,7 @@ def body_frame(
 def normalise(x: Tensor, mask: Tensor, skeleton: Skeleton, centre: Centre = "first", align: bool = False, scale: Scale = "torso") -> Tensor:
     "(N, C, T, V, M) in the clip's own frame of reference; a person absent from the whole clip is zero, one absent for a while is held still."
     p = body_frame(x, mask, skeleton, centre, align, scale).apply(x)
-    p[:, skeleton.dims:] = x[:, skeleton.dims:]
+    if skeleton.dims < x.shape[1]: p = torch.cat([p[:, :skeleton.dims], x[:, skeleton.dims:]], 1)  # scores stay
     return p * mask.any(1)[:, None, None, None]
 
 # %% ../nbs/04_preprocessing.ipynb #886d72ac
