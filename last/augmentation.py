@@ -124,7 +124,7 @@ class Pipeline:
     ) -> tuple[Tensor, Tensor, Tensor | None]:  # (N, channels, T, V, M); (N, T, M) bool; (N,)
         "Fill, normalise, sample, augment, form the stream."
         x, mask = to_body(raw, self.skeleton, self.pre)
-        share, offset, jitter, n = self.pre.crop_test, 0.5, 0.5, len(x)
+        share, offset, jitter, n = self.pre.crop_test, 0.5, 0.5, x.shape[0]
         if g is not None:
             share, offset = _uniform(n, *self.pre.crop_train, x, g), _uniform(n, 0, 1, x, g)
             jitter = torch.rand(n, self.pre.frames, generator=g).to(x)

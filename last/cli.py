@@ -110,7 +110,7 @@ def overview() -> str:
     lines += [f"  {n:9} {c.help}" for n, c in COMMANDS.items()]
     return "\n".join(lines + ["", "python -m last <command> --help lists its settings. Start with: make demo, or", "  python -m last synth --out data/synthetic",
                               "  python -m last prepare --root data/synthetic --dataset synthetic --out stores/synthetic",
-                              "  python -m last train --data stores/synthetic --protocol xsub --model tiny --epochs 10 --out runs/first",
+                              "  python -m last train --data stores/synthetic --protocol xsub --model nano --epochs 10 --out runs/first",
                               "  python -m last evaluate --run runs/first --data stores/synthetic"])
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BACKENDS', 'ProductCounter', 'count_macs_outside', 'file_sizes', 'memory_rise', 'peak_memory', 'eager', 'compiled',
-           'onnx_bytes', 'onnxruntime', 'interleave', 'latency', 'BenchConfig', 'cpu_name', 'counted', 'ready', 'timed',
-           'bench', 'bench_table']
+           'onnx_bytes', 'network_file', 'onnx_session', 'onnxruntime', 'interleave', 'latency', 'BenchConfig',
+           'cpu_name', 'counted', 'ready', 'timed', 'bench', 'bench_table']
 
 # %% ../nbs/22_efficiency.ipynb #9e58635a
 import copy
@@ -94,23 +94,39 @@ def compiled(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
     fast = torch.compile(model, dynamic=False)
     return lambda: fast(x)
 
-@lru_cache(maxsize=None)
-def onnx_bytes(model: SkeletonModel, shape: tuple[int, ...]) -> bytes:
-    "The network as an ONNX file with a free batch size."
+def onnx_bytes(
+    module: nn.Module,  # in eval mode
+    inputs: dict[str, Tensor],  # name -> example; two clips or more, or the batch would not be free
+    output: str = "logits",
+    free: dict[int, str] = {0: "batch"},  # axes of the inputs that may have any size
+) -> bytes:
+    "A module as an ONNX file."
+    try: import onnxscript  # noqa: F401
+    except ImportError: raise ImportError("needs onnx and onnxscript: pip install -e '.[bench]' in the repository") from None
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it laments that torchvision is not there
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    dims = {axis: torch.export.Dim(name) for axis, name in free.items()}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        torch.onnx.export(model.folded(), (torch.randn(2, *shape),), f"{folder}/m.onnx", dynamo=True, opset_version=18, external_data=False, verbose=False,
-                          input_names=["skeleton"], output_names=["logits"], dynamic_shapes=({0: torch.export.Dim("batch")},))
+        torch.onnx.export(module, tuple(inputs.values()), f"{folder}/m.onnx", dynamo=True, opset_version=18, external_data=False, verbose=False,
+                          input_names=list(inputs), output_names=[output], dynamic_shapes=tuple(dims for _ in inputs))
         return Path(f"{folder}/m.onnx").read_bytes()
 
-def onnxruntime(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
-    "Exported and run by onnxruntime; checked against torch."
+@lru_cache(maxsize=None)
+def network_file(model: SkeletonModel, shape: tuple[int, ...]) -> bytes:
+    "A network alone, with its norms folded."
+    return onnx_bytes(model.folded(), {"skeleton": torch.randn(2, *shape)})
+
+def onnx_session(file: bytes | str, threads: int = 0):
+    "An ONNX file, ready to run on the CPU; 0 threads: onnxruntime's choice."
     try: import onnxruntime as ort
     except ImportError: raise ImportError("needs onnxruntime: pip install -e '.[bench]' in the repository") from None
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session, feed = ort.InferenceSession(onnx_bytes(model, tuple(x.shape[1:])), options, providers=["CPUExecutionProvider"]), {"skeleton": x.numpy()}
+    return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+def onnxruntime(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
+    "Exported and run by onnxruntime; checked against torch."
+    session, feed = onnx_session(network_file(model, tuple(x.shape[1:])), threads), {"skeleton": x.numpy()}
     off = np.abs(session.run(None, feed)[0] - model(x).numpy()).max()
     if off > 1e-3: raise RuntimeError(f"onnxruntime and torch differ by {off:.2g}")
     return lambda: session.run(None, feed)
@@ -148,7 +164,7 @@ class BenchConfig:
     classes: int = 120
     frames: int = 64  # T
     persons: int = 1  # M
-    backends: list[Literal["eager", "compile", "onnxruntime"]] = field(default_factory=lambda: ["eager", "compile", "onnxruntime"])
+    backends: list[Literal["eager", "compile", "onnxruntime", "int8"]] = field(default_factory=lambda: ["eager", "compile", "onnxruntime"])  # int8: see 60_export
     threads: list[int] = field(default_factory=lambda: [1, 2])
     batches: list[int] = field(default_factory=lambda: [1, 16])  # clips at once
     rounds: int = 20  # how often each is timed
@@ -190,7 +206,7 @@ def timed(entries: list[dict], cfg: BenchConfig) -> None:
             for i, s in interleave(runs, cfg.rounds, quiet=False).items(): entries[i]["latencies"].append(dict(backend=backend, threads=threads, batch=batch, **latency(s, batch)))
         del runs
         gc.collect()
-    onnx_bytes.cache_clear()
+    network_file.cache_clear()
 
 # %% ../nbs/22_efficiency.ipynb #8c6ee58a
 def bench(cfg: BenchConfig) -> list[dict]:

@@ -82,7 +82,7 @@ class SkeletonModel(nn.Module):
         "Features of each person, and 1 if anything of him is left, 0 if all of his few frames fell to a stride."
         h, left = self.trunk(rows, frames)
         pooled = self.pool(h, left)
-        return pooled, pooled.new_ones(len(pooled)) if left is None else left.any(1).to(pooled.dtype)
+        return pooled, pooled.new_ones(pooled.shape[0]) if left is None else left.any(1).to(pooled.dtype)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, classes)
         return self.head(self.dropout(self.get_features(x, mask)))
@@ -100,7 +100,7 @@ class SkeletonModel(nn.Module):
 class LASTConfig:
     "The shape of a LAST network; a preset is a name for one."
     channels: tuple[int, ...] = (128, 128, 256, 256)  # output of each block
-    strides: tuple[int, ...] = (1, 1, 2, 1)  # 2: the block keeps every other frame
+    strides: tuple[int, ...] = (1, 2, 1, 1)  # 2: the block keeps every other frame
     stem: int = 64  # channels before the first block
     patch: int = 2  # frames that the stem makes into one
     d_k: int = 32  # queries and keys, all heads together
@@ -236,8 +236,11 @@ def register_model(name: str):
     return put
 
 PRESETS: dict[str, LASTConfig] = dict(
-    reference=LASTConfig(),  # the plan's network
-    tiny=LASTConfig(channels=(32, 32, 64, 64), stem=16, d_k=16, patch=1),  # for the demo and for tests
+    nano=LASTConfig(channels=(32, 48, 48), strides=(1, 2, 1), stem=16, d_k=8, heads=2),  # below 0.1 M parameters; for demo and tests too
+    small=LASTConfig(channels=(64, 64, 128, 128), stem=32, d_k=16),
+    reference=LASTConfig(),  # the plan's parts
+    base=LASTConfig(temporal="shift+depthwise"),
+    large=LASTConfig(channels=(128, 128, 256, 256, 256, 256), strides=(1, 2, 2, 1, 1, 1), patch=1, temporal="shift+depthwise"),
 )
 for _name, _cfg in PRESETS.items():
     register_model(_name)(lambda skeleton, classes, in_channels=3, cfg=_cfg: LAST(cfg, skeleton, classes, in_channels))

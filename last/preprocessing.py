@@ -113,7 +113,7 @@ def body_frame(
     scale: Scale = "torso",
 ) -> BodyFrame:
     "The frame of reference of the primary person (person 0); 2-D skeletons are never turned, their score is left alone."
-    N, C, D, valid = len(x), x.shape[1], skeleton.dims, mask[..., 0]
+    N, C, D, valid = x.shape[0], x.shape[1], skeleton.dims, mask[..., 0]
     first = valid.int().argmax(1)  # (N,)
     pick = lambda v: v.gather(2, first.view(N, 1, 1).expand(N, C, 1))  # (N, C, 1)
     root, neck = mean_joint(x, skeleton.root), mean_joint(x, skeleton.neck)
@@ -150,10 +150,10 @@ def take_frames(x: Tensor, mask: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
     "The clip at the moments `at` (N, T'), linear between frames; a moment is valid if its nearest frame is."
     lo = at.floor().long().clamp(0, x.shape[2] - 1)
     hi = (lo + 1).clamp(max=x.shape[2] - 1)
-    pick = lambda i: x.gather(2, i.view(len(x), 1, -1, 1, 1).expand(-1, x.shape[1], -1, *x.shape[3:]))
+    pick = lambda i: x.gather(2, i.view(x.shape[0], 1, -1, 1, 1).expand(-1, x.shape[1], -1, *x.shape[3:]))
     near = at.round().long().clamp(0, x.shape[2] - 1)
     mask = mask.gather(1, near[..., None].expand(-1, -1, mask.shape[2]))
-    weight = (at - lo).clamp(0, 1).to(x.dtype).view(len(x), 1, -1, 1, 1)
+    weight = (at - lo).clamp(0, 1).to(x.dtype).view(x.shape[0], 1, -1, 1, 1)
     return torch.lerp(pick(lo), pick(hi), weight), mask
 
 # %% ../nbs/04_preprocessing.ipynb #0c7047d6

@@ -53,7 +53,7 @@ def test_configs_load(name):
 
 
 def test_scores_and_ensemble(store, tmp_path):
-    common = ("--data", store, "--protocol", "xsub", "--model", "tiny", "--epochs", 1, "--schedule", "cosine", "--warmup", 0, "--batch", 8, "--pre.frames", 8, "--device", "cpu")
+    common = ("--data", store, "--protocol", "xsub", "--model", "nano", "--epochs", 1, "--schedule", "cosine", "--warmup", 0, "--batch", 8, "--pre.frames", 8, "--device", "cpu")
     for stream in ("joint", "bone"):
         assert last("train", *common, "--pre.stream", stream, "--out", tmp_path / stream).returncode == 0
         done = last("evaluate", "--run", tmp_path / stream, "--data", store, "--scores", tmp_path / f"{stream}.npz", "--plots", tmp_path / "plots", "--device", "cpu")
@@ -71,10 +71,10 @@ def test_scores_and_ensemble(store, tmp_path):
 
 def test_bench(tmp_path):
     import json
-    done = last("bench", "--models", "tiny", "reference attention=softmax", "--frames", 16, "--backends", "eager", "--threads", 1, "--batches", 1, "--rounds", 2, "--out", tmp_path / "b.json")
+    done = last("bench", "--models", "nano", "reference attention=softmax", "--frames", 16, "--backends", "eager", "--threads", 1, "--batches", 1, "--rounds", 2, "--out", tmp_path / "b.json")
     assert done.returncode == 0, done.stderr
     entries = json.loads((tmp_path / "b.json").read_text())
-    assert [e["model"] for e in entries] == ["tiny", "reference attention=softmax"]
+    assert [e["model"] for e in entries] == ["nano", "reference attention=softmax"]
     for e in entries: assert e["params"] > 0 and e["t_v_m"] == [16, 25, 1] and e["latencies"][0]["median_ms"] > 0 and e["settings"]["rounds"] == 2 and abs(e["macs"] / e["macs_second_counter"] - 1) < .01
 
 

@@ -50,7 +50,7 @@ def test_prepare_killed(synthetic, tmp_path):
 def test_train_killed(store, tmp_path, extra):
     import torch
     from safetensors.torch import load_file
-    def args(out): return ("train", "--data", store, "--protocol", "xsub", "--model", "tiny", "--epochs", 8, "--schedule", "cosine", "--warmup", 1, "--batch", 4, "--ema", 0.9,
+    def args(out): return ("train", "--data", store, "--protocol", "xsub", "--model", "nano", "--epochs", 8, "--schedule", "cosine", "--warmup", 1, "--batch", 4, "--ema", 0.9,
                            "--checkpoint-every", 2, "--pre.frames", 16, "--device", "cpu", "--threads", 1, *extra, "--out", out)
     kill_when(start(*args(tmp_path / "cut")), lambda: (tmp_path / "cut/checkpoint.pt").is_file())
     assert not (tmp_path / "cut/last.safetensors").exists()
@@ -68,7 +68,7 @@ def test_two_processes(store, tmp_path):
     import os
     import socket
     with socket.socket() as free: free.bind(("127.0.0.1", 0)); port = free.getsockname()[1]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port, "-m", "last", "train", "--data", store, "--protocol", "xsub", "--model", "tiny",
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port, "-m", "last", "train", "--data", store, "--protocol", "xsub", "--model", "nano",
                "--epochs", 2, "--schedule", "cosine", "--warmup", 0, "--batch", 8, "--pre.frames", 8, "--device", "cpu", "--out", tmp_path / "two"]
     done = subprocess.run(list(map(str, command)), env={**os.environ, "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -78,7 +78,7 @@ def test_two_processes(store, tmp_path):
 @pytest.mark.timeout(300)
 def test_ablate_killed(store, tmp_path):
     grid = tmp_path / "grid.yaml"
-    grid.write_text(f"sets: [{store.name} xsub]\nsettings: {{model: tiny, epochs: 6, batch: 4, schedule: cosine, warmup: 0, checkpoint_every: 2, device: cpu, pre: {{frames: 8}}}}\nrows:\n  a: {{}}\n  b: {{lr: 0.002}}\n")
+    grid.write_text(f"sets: [{store.name} xsub]\nsettings: {{model: nano, epochs: 6, batch: 4, schedule: cosine, warmup: 0, checkpoint_every: 2, device: cpu, pre: {{frames: 8}}}}\nrows:\n  a: {{}}\n  b: {{lr: 0.002}}\n")
     args = ("ablate", "--grid", grid, "--stores", store.parent, "--work", tmp_path / "work", "--out", tmp_path / "out", "--seeds", 0, "--threads", 1)
     kill_when(start(*args), lambda: (tmp_path / f"work/{store.name}-xsub_b_0/checkpoint.pt").is_file())  # in the middle of the second run
     first = tmp_path / f"out/{store.name}-xsub_a_0.json"
