@@ -42,6 +42,9 @@ def _benched(cfg, entries) -> str:
     from last.efficiency import bench_table
     return f"{bench_table(entries, cfg.threads[0], cfg.batches[0])}\nall of it in {cfg.out}"
 
+def _exported(cfg, r) -> str:
+    return f"{r['file']}: {r['bytes'] / 1e6:.2f} MB, {r['precision']}; against the run on {r['compared']} {r['clips']}: largest difference {r['difference']:.1e} of the largest output, same class for {100 * r['agreement']:.1f} %"
+
 def _ablated(cfg, files) -> str:
     from last.ablations import ablation_rows, ablation_table, load_grid
     return f"{ablation_table(ablation_rows(cfg.out, load_grid(cfg.grid)))}\n{len(files)} results in {cfg.out}"
@@ -65,6 +68,7 @@ COMMANDS: dict[str, Command] = dict(
     evaluate=Command("last.evaluation", "EvaluateConfig", "evaluate", "test a run; results as JSON, scores, pictures", _summary),
     ensemble=Command("last.evaluation", "EnsembleConfig", "ensemble", "add the scores of several runs", lambda c, r: f"{r[1]['metrics']['clips']} clips   top-1 {r[1]['metrics']['top1']:.2f} %"),
     bench=Command("last.efficiency", "BenchConfig", "bench", "measure what networks cost on this machine", _benched),
+    export=Command("last.export", "ExportConfig", "export", "write a run as an ONNX file: fp32, fp16, INT8", _exported),
     ablate=Command("last.ablations", "AblateConfig", "ablate", "train and test every row of a grid, with several seeds", _ablated),
     report=Command("last.evaluation", "ReportConfig", "report", "a page with table, curve, confusions and a clip", lambda c, r: f"report in {r}"),
 )
@@ -122,7 +126,8 @@ def main(argv: list[str] | None = None) -> int:
     if args[0] not in COMMANDS: print(f"error: unknown command {args[0]!r}; known: {', '.join(COMMANDS)}", file=sys.stderr); return 2
     try:
         cfg, run = parse(args[0], args[1:])
-        if args[0] in ("train", "evaluate", "report", "bench", "ablate"): import_module("last.zoo")  # baselines join the table of models
+        if args[0] in ("train", "evaluate", "report", "bench", "ablate", "export"): import_module("last.zoo")  # baselines join the table of models
+        if args[0] == "bench": import_module("last.export")  # and INT8 the ways to run them
         text = COMMANDS[args[0]].show(cfg, run(cfg))
         if os.environ.get("RANK", "0") == "0": print(text)  # under torchrun one process speaks
         return 0

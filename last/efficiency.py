@@ -215,6 +215,7 @@ def bench(cfg: BenchConfig) -> list[dict]:
     unknown = [n for n in names if not n.split() or n.split()[0] not in MODELS]
     Path(cfg.out).parent.mkdir(parents=True, exist_ok=True)
     if unknown: raise ValueError(f"unknown model {unknown[0]!r}; known: {', '.join(MODELS)}")
+    if missing := set(cfg.backends) - set(BACKENDS): raise ValueError(f"backend {missing.pop()}: in Python, import last.export first")
     if min(cfg.rounds, cfg.frames, cfg.persons, *cfg.threads, *cfg.batches) < 1: raise ValueError("rounds, frames, persons, threads and batches must be at least 1")
     before = torch.get_num_threads()
     keep_memory()

@@ -82,19 +82,20 @@ def passport(run: Run, weights: bytes, **more: str) -> dict[str, str]:
                 protocol=cfg["protocol"], seed=str(cfg["seed"]), data_fingerprint=run.meta["fingerprint"], weights_sha256=hashlib.sha256(weights).hexdigest()[:16], **more)
 
 def with_passport(file: bytes, facts: dict[str, str]) -> bytes:
-    "An ONNX file with text put into its metadata."
+    "An ONNX file with text put into its metadata, and without the exporter's notes at every node."
     import onnx
     model = onnx.load_from_string(file)
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, model.graph, model): part.ClearField("metadata_props")
     onnx.helper.set_model_props(model, facts)
     return model.SerializeToString()
 
 # %% ../nbs/60_export.ipynb #f0d16ac4
-def weighty(file: bytes) -> list[str]:
-    "Names of the nodes that multiply with constant weights."
+def weighty(file: bytes) -> dict[str, str]:
+    "Linear maps and convolutions that sum at least 16 products: node -> its weights."
     import onnx
     graph = onnx.load_from_string(file).graph
-    constant = {i.name for i in graph.initializer if len(i.dims) >= 2}
-    return [n.name for n in graph.node if n.op_type in ("Conv", "Gemm", "MatMul") and n.input[1] in constant]
+    products = {i.name: int(np.prod(i.dims[1:])) for i in graph.initializer}
+    return {n.name: n.input[1] for n in graph.node if n.op_type in ("Conv", "Gemm") and products.get(n.input[1], 0) >= 16}
 
 def quantise(
     file: bytes,  # ONNX, float32
@@ -115,7 +116,7 @@ def quantise(
         nodes = [n for n in weighty(Path(b).read_bytes()) if only is None or n in only]
         if not nodes: return file  # to onnxruntime an empty list means all
         q.quantize_static(b, c, Feeds(), quant_format=q.QuantFormat.QDQ, activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8, per_channel=True,
-                          nodes_to_quantize=nodes, extra_options=dict(OpTypesToExcludeOutputQuantization=["Conv", "Gemm", "MatMul"]))
+                          nodes_to_quantize=nodes, extra_options=dict(OpTypesToExcludeOutputQuantization=["Conv", "Gemm"]))
         return Path(c).read_bytes()
 
 # %% ../nbs/60_export.ipynb #d385504e
@@ -124,11 +125,11 @@ def divergence(exact: np.ndarray, other: np.ndarray) -> float:
     a, b = (torch.from_numpy(v).log_softmax(-1) for v in (exact, other))
     return float((a.exp() * (a - b)).sum(-1).mean())
 
-def damage(file: bytes, feeds: list[dict[str, np.ndarray]]) -> dict[str, float]:  # node -> nats
-    "What quantising each product alone does to the answers on its calibration clips."
+def damage(file: bytes, feeds: list[dict[str, np.ndarray]]) -> dict[str, float]:  # weights -> nats
+    "What quantising each map alone does to the answers on its calibration clips."
     logits = lambda f: np.concatenate([s.run(None, feed)[0] for s in [onnx_session(f)] for feed in feeds])
     exact = logits(file)
-    return {n: divergence(exact, logits(quantise(file, feeds, only=[n]))) for n in weighty(file)}
+    return {weights: divergence(exact, logits(quantise(file, feeds, only=[n]))) for n, weights in weighty(file).items()}
 
 # %% ../nbs/60_export.ipynb #44c0f2c6
 @dataclass
