@@ -16,7 +16,7 @@ from last.training import environment, keep_memory, write_json
 
 ATTENTION = ("linear", "softmax")
 FRAMES = (64, 128, 256, 512, 1024)
-BLOCKS = {2: "channels=128,256 strides=1,2", 4: "", 6: "channels=128,128,128,256,256,256 strides=1,1,1,2,1,1", 8: "channels=128,128,128,128,256,256,256,256 strides=1,1,1,1,2,1,1,1"}
+BLOCKS = {2: "channels=128,256 strides=1,2", 4: "", 6: "channels=128,128,128,256,256,256 strides=1,2,1,1,1,1", 8: "channels=128,128,128,128,256,256,256,256 strides=1,2,1,1,1,1,1,1"}
 
 
 def case(model: str, skeleton: str, T: int):
@@ -36,7 +36,7 @@ def main():
     keep_memory()
     asked = {
         "frames": [(f"reference attention={kind}", "ntu25", T) for T in FRAMES for kind in ATTENTION],
-        "one block": [(f"reference channels=256 strides=1 stem=256 attention={kind}", "ntu25", T) for T in FRAMES for kind in ATTENTION],
+        "one block": [(f"reference channels=256 strides=1 stem=256 patch=1 attention={kind}", "ntu25", T) for T in FRAMES for kind in ATTENTION],
         "joints": [("reference", s, 64) for s in SKELETONS],
         "blocks": [(f"reference {change}".strip(), "ntu25", 64) for change in BLOCKS.values()],
     }

@@ -102,7 +102,7 @@ def onnx_bytes(
 ) -> bytes:
     "A module as an ONNX file."
     try: import onnxscript  # noqa: F401
-    except ImportError: raise ImportError("needs onnx and onnxscript: pip install -e '.[bench]' in the repository") from None
+    except ImportError: raise ImportError("needs onnx and onnxscript: pip install -e '.[export]' in the repository") from None
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it laments that torchvision is not there
     dims = {axis: torch.export.Dim(name) for axis, name in free.items()}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
@@ -119,7 +119,7 @@ def network_file(model: SkeletonModel, shape: tuple[int, ...]) -> bytes:
 def onnx_session(file: bytes | str, threads: int = 0):
     "An ONNX file, ready to run on the CPU; 0 threads: onnxruntime's choice."
     try: import onnxruntime as ort
-    except ImportError: raise ImportError("needs onnxruntime: pip install -e '.[bench]' in the repository") from None
+    except ImportError: raise ImportError("needs onnxruntime: pip install -e '.[export]' in the repository") from None
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])

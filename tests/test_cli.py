@@ -18,7 +18,7 @@ def test_overview_and_script():
     assert done.returncode == 0 and "evaluate" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["synth", "prepare", "info", "train", "evaluate", "ensemble", "report", "ablate", "bench"])
+@pytest.mark.parametrize("command", ["synth", "prepare", "info", "train", "evaluate", "ensemble", "report", "ablate", "bench", "export"])
 def test_help_explains(command):
     done = last(command, "--help")
     assert done.returncode == 0 and "--config" in done.stdout and {"ensemble": ".npz files", "bench": "every network of the table"}.get(command, "folder") in " ".join(done.stdout.replace("│", " ").split())
@@ -30,7 +30,7 @@ def test_info_first_line(store):
 
 @pytest.mark.parametrize("args", [("info", "/nowhere"), ("prepare", "--root", "/nowhere", "--dataset", "ntu60", "--out", "x"), ("frobnicate",),
                                   ("train", "--config", "/nowhere.yaml"), ("train", "--data", "x", "--out", "y", "--protocol", "z", "--device", "gpu"), ("evaluate", "--run", "/nowhere", "--data", "/nowhere"), ("ensemble", "--scores", "/nowhere.npz"),
-                                  ("bench", "--models", "resnet"), ("ablate", "--grid", "/nowhere.yaml", "--stores", "x", "--work", "y", "--out", "z")])
+                                  ("bench", "--models", "resnet"), ("export", "/nowhere"), ("ablate", "--grid", "/nowhere.yaml", "--stores", "x", "--work", "y", "--out", "z")])
 def test_mistakes_are_one_line(args, tmp_path):
     done = last(*args, cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and not done.stdout
