@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from . import zoo  # noqa: F401  (its networks join the table of models)
 from .datasets import Store
+from .distillation import distil
 from .evaluation import EvaluateConfig, Scores, evaluate
 from .model import build_model
-from .training import TrainConfig, check_settings, config_from_dict, differences, train, write_json
+from .training import TrainConfig, check_settings, config_from_dict, differences, write_json
 
 # %% ../nbs/50_ablations.ipynb #97b4ee98
 @dataclass
@@ -95,7 +96,7 @@ def one_run(cfg: AblateConfig, grid: Grid, clips: str, row: str, seed: int) -> l
         diff = differences(asdict(run), old["trained"]["config"]) + ["the data"] * (old["fingerprint"] != Store(run.data).fingerprint)
         if diff: raise ValueError(f"{file}: the result of other settings ({', '.join(diff)}); remove it or choose another --out")
     if all(f.is_file() for f in files.values()): return list(files.values())
-    train(run, quiet=True)  # goes on where it was interrupted
+    distil(run, quiet=True)  # goes on where it was interrupted
     for p, file in files.items():
         scores = Path(run.out) / f"scores_{p}.npz"
         result = evaluate(EvaluateConfig(run.out, run.data, protocol=p, part=part, out=str(Path(run.out) / f"{p}.json"), scores=str(scores), device=run.device))

@@ -42,6 +42,9 @@ def _benched(cfg, entries) -> str:
     from last.efficiency import bench_table
     return f"{bench_table(entries, cfg.threads[0], cfg.batches[0])}\nall of it in {cfg.out}"
 
+def _asked(cfg, r) -> str:
+    return f"{r['out']}: {r['runs']} runs on {r['clips']} of {r['of']} training clips, right on {r['top1']:.1f} %, calibration error {r['ece']:.3f}"
+
 def _exported(cfg, r) -> str:
     return f"{r['file']}: {r['bytes'] / 1e6:.2f} MB, {r['precision']}; against the run on {r['compared']} {r['clips']}: largest difference {r['difference']:.1e} of the largest output, same class for {100 * r['agreement']:.1f} %"
 
@@ -64,10 +67,11 @@ COMMANDS: dict[str, Command] = dict(
     synth=Command("last.synthetic", "SynthConfig", "synthesise", "write a small synthetic dataset in NTU's format", lambda c, r: f"{len(r)} clips in {c.out}"),
     prepare=Command("last.datasets", "PrepareConfig", "prepare", "parse a dataset's files into one store", _describe),
     info=Command("last.cli", "InfoConfig", "open_store", "say what a store holds", _describe),
-    train=Command("last.training", "TrainConfig", "train", "train a model on a store (an interrupted run goes on)", _trained),
+    train=Command("last.distillation", "TrainConfig", "distil", "train a model on a store (an interrupted run goes on)", _trained),
     evaluate=Command("last.evaluation", "EvaluateConfig", "evaluate", "test a run; results as JSON, scores, pictures", _summary),
     ensemble=Command("last.evaluation", "EnsembleConfig", "ensemble", "add the scores of several runs", lambda c, r: f"{r[1]['metrics']['clips']} clips   top-1 {r[1]['metrics']['top1']:.2f} %"),
     bench=Command("last.efficiency", "BenchConfig", "bench", "measure what networks cost on this machine", _benched),
+    **{"teacher-logits": Command("last.distillation", "TeacherConfig", "teacher_logits", "ask runs about their training clips, for `train --teacher`", _asked)},
     export=Command("last.export", "ExportConfig", "export", "write a run as an ONNX file: fp32, fp16, INT8", _exported),
     ablate=Command("last.ablations", "AblateConfig", "ablate", "train and test every row of a grid, with several seeds", _ablated),
     report=Command("last.evaluation", "ReportConfig", "report", "a page with table, curve, confusions and a clip", lambda c, r: f"report in {r}"),
@@ -111,7 +115,7 @@ def parse(
 def overview() -> str:
     "What `python -m last` prints without a command."
     lines = ["usage: python -m last <command> [settings]      (also installed as last-har)", "", "LAST: skeleton-based action recognition. Commands:", ""]
-    lines += [f"  {n:9} {c.help}" for n, c in COMMANDS.items()]
+    lines += [f"  {n:15} {c.help}" for n, c in COMMANDS.items()]
     return "\n".join(lines + ["", "python -m last <command> --help lists its settings. Start with: make demo, or", "  python -m last synth --out data/synthetic",
                               "  python -m last prepare --root data/synthetic --dataset synthetic --out stores/synthetic",
                               "  python -m last train --data stores/synthetic --protocol xsub --model nano --epochs 10 --out runs/first",
@@ -126,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     if args[0] not in COMMANDS: print(f"error: unknown command {args[0]!r}; known: {', '.join(COMMANDS)}", file=sys.stderr); return 2
     try:
         cfg, run = parse(args[0], args[1:])
-        if args[0] in ("train", "evaluate", "report", "bench", "ablate", "export"): import_module("last.zoo")  # baselines join the table of models
+        if args[0] in ("train", "evaluate", "report", "bench", "ablate", "export", "teacher-logits"): import_module("last.zoo")  # baselines join the table of models
         if args[0] == "bench": import_module("last.export")  # and INT8 the ways to run them
         text = COMMANDS[args[0]].show(cfg, run(cfg))
         if os.environ.get("RANK", "0") == "0": print(text)  # under torchrun one process speaks

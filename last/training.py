@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TrainConfig', 'check_settings', 'config_from_dict', 'cycles', 'lr_at', 'cycle_ends', 'seed_of', 'ClipData',
            'EpochOrder', 'make_loader', 'make_optimizer', 'load_weights', 'write_atomic', 'write_json', 'pick_device',
-           'environment', 'Run', 'load_run', 'train_epoch', 'predict', 'differences', 'keep_memory', 'train']
+           'environment', 'Run', 'load_run', 'from_labels', 'train_epoch', 'predict', 'differences', 'keep_memory',
+           'training_clips', 'train']
 
 # %% ../nbs/20_training.ipynb #71665d98
 import copy
@@ -20,7 +21,7 @@ import subprocess
 import typing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Callable, Literal
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from safetensors.torch import load_file, save_file
+from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -62,6 +64,12 @@ class TrainConfig:
     amp: Literal["no", "fp16", "bf16"] = "no"  # mixed precision
     seed: int = 0
     init: str = ""  # weights to start from: a run folder or a .safetensors file; the head is left out when classes differ
+    teacher: str = ""  # learn from a teacher too: its logits by clip name (.npz, from `teacher-logits`)
+    alpha: float = 0.5  # with a teacher: weight of the labels' loss ...
+    beta: float = 0.5  # ... and of the teacher's
+    tau: float = 4.0  # temperature of the teacher's loss
+    missing: Literal["error", "ce-only"] = "error"  # clips that the teacher knows nothing of: an error, or labels only
+    fold: str = ""  # "1/3": leave out the first of three parts of the clips, so that this run can teach about clips it has not seen
     patience: int = 0  # stop after this many cycles without a better validation accuracy; 0: never
     checkpoint_every: int = 5  # epochs
     workers: int = 0  # processes that load clips; 0: in the main one
@@ -217,17 +225,21 @@ def load_run(path: str | Path, weights: str = "last") -> Run:
     return Run(model.eval(), Pipeline(skeleton, cfg.pre), meta)
 
 # %% ../nbs/20_training.ipynb #5cf5549a
-def train_epoch(acc: Accelerator, model, ema, optimizer, loader, pipeline: Pipeline, cfg: TrainConfig, epoch: int) -> tuple[float, float]:
+def from_labels(cfg: TrainConfig) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    "The objective without a teacher: cross-entropy of (logits (N, classes), labels (N,), clip numbers (N,))."
+    return lambda logits, labels, numbers: F.cross_entropy(logits, labels, label_smoothing=cfg.label_smoothing)
+
+def train_epoch(acc: Accelerator, model, ema, optimizer, loader, pipeline: Pipeline, cfg: TrainConfig, epoch: int, objective: Callable) -> tuple[float, float]:
     "One pass over the training clips; mean loss and accuracy."
     torch.manual_seed(seed_of(cfg.seed, epoch, acc.process_index))  # dropout
     total = torch.zeros(3, device=acc.device)  # loss, correct, clips
     model.train()
-    for step, (raw, labels, _) in enumerate(tqdm(loader, f"epoch {epoch + 1}/{cfg.epochs}", leave=False, disable=None)):
+    for step, (raw, labels, numbers) in enumerate(tqdm(loader, f"epoch {epoch + 1}/{cfg.epochs}", leave=False, disable=None)):
         for group in optimizer.param_groups: group["lr"] = lr_at(epoch + step / len(loader), cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup)
         g = torch.Generator().manual_seed(seed_of(cfg.seed, epoch, step, acc.process_index))
         x, mask, labels = pipeline(raw, labels, g)  # (N, C, T, V, M), (N, T, M)
         with acc.autocast(): logits = model(x, mask)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=cfg.label_smoothing) + acc.unwrap_model(model).extra_loss(labels)
+        loss = objective(logits.float(), labels, numbers) + acc.unwrap_model(model).extra_loss(labels)
         if not loss.isfinite(): raise FloatingPointError(f"the loss is {loss.item()} in epoch {epoch + 1}, step {step + 1}; try a lower --lr or --amp no")
         acc.backward(loss)
         if cfg.clip and acc.sync_gradients: acc.clip_grad_norm_(model.parameters(), cfg.clip)
@@ -251,7 +263,7 @@ def predict(model: SkeletonModel, loader, pipeline: Pipeline, device: str | torc
 # %% ../nbs/20_training.ipynb #d39b3d7c
 def differences(mine: dict, theirs: dict) -> list[str]:
     "Settings in which two TrainConfigs (as dicts) differ, but for those that may differ between a run and its continuation."
-    free = ("data", "out", "workers", "threads", "device", "checkpoint_every")
+    free = ("data", "out", "teacher", "workers", "threads", "device", "checkpoint_every")
     flat = lambda d, p="": {k2: v2 for k, v in d.items() for k2, v2 in (flat(v, f"{p}{k}.") if isinstance(v, dict) else {f"{p}{k}": v}).items()}
     mine, theirs = (flat(asdict(config_from_dict(TrainConfig, d))) for d in (mine, theirs))  # what an older file does not mention had its default
     return [f"{k} {theirs.get(k)} -> {v}" for k, v in mine.items() if k not in free and theirs.get(k) != v]
@@ -259,11 +271,13 @@ def differences(mine: dict, theirs: dict) -> list[str]:
 def _start(cfg: TrainConfig, store: Store) -> dict:
     "The run's config.json: checked against the one that is there, or new."
     out = Path(cfg.out)
-    meta = dict(config=asdict(cfg), dataset=store.dataset.name, skeleton=store.skeleton.name, classes=store.classes, fingerprint=store.fingerprint, environment=environment())
+    teacher = {"teacher": hashlib.sha256(Path(cfg.teacher).read_bytes()).hexdigest()[:16]} if cfg.teacher else {}
+    meta = dict(config=asdict(cfg), **teacher, dataset=store.dataset.name, skeleton=store.skeleton.name, classes=store.classes, fingerprint=store.fingerprint, environment=environment())
     if not (out / "config.json").is_file(): return meta
     old = json.loads((out / "config.json").read_text())
     diff = differences(asdict(cfg), old["config"])
     if old["fingerprint"] != store.fingerprint: diff.append("the data")
+    if old.get("teacher") != meta.get("teacher"): diff.append("the teacher's logits")
     if diff: raise ValueError(f"{out}: holds a run with other settings ({', '.join(diff)}); choose another --out")
     return old
 
@@ -304,6 +318,14 @@ def keep_memory() -> bool:
     return bool(libc.mallopt(M_MMAP_MAX, 0) and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1) and libc.mallopt(M_TOP_PAD, 2**28))
 
 # %% ../nbs/20_training.ipynb #85df0b21
+def training_clips(cfg: TrainConfig, store: Store) -> np.ndarray:
+    "Clip numbers of the part that is trained on, without the fold that is left out; folds hold every class alike."
+    numbers = store.part(cfg.protocol, cfg.part)
+    if not cfg.fold: return numbers
+    i, slash, k = cfg.fold.partition("/")
+    if not (slash and i.isdigit() and k.isdigit() and 1 <= int(i) <= int(k) and int(k) > 1): raise ValueError(f"fold: expected for instance 1/3, found {cfg.fold!r}")
+    return numbers[list(StratifiedKFold(int(k), shuffle=True, random_state=0).split(numbers, store.index.labels[numbers]))[int(i) - 1][0]]
+
 def _setup(cfg: TrainConfig, store: Store, say) -> tuple[Accelerator, _State, DataLoader, EpochOrder]:
     "Accelerator, model and optimiser, training batches."
     if cfg.threads: torch.set_num_threads(cfg.threads)
@@ -313,7 +335,7 @@ def _setup(cfg: TrainConfig, store: Store, say) -> tuple[Accelerator, _State, Da
     acc = Accelerator(mixed_precision=cfg.amp, cpu=pick_device(cfg.device) == "cpu")
     if acc.device.type == "cpu": keep_memory()
     if cfg.amp == "fp16" and acc.device.type == "cpu": raise ValueError("fp16 needs a GPU; on a CPU use --amp no or bf16")
-    numbers = store.part(cfg.protocol, cfg.part)
+    numbers = training_clips(cfg, store)
     if not len(numbers): raise ValueError(f"{cfg.data}: protocol {cfg.protocol} has no {cfg.part} clips in this store")
     torch.manual_seed(seed_of(cfg.seed))
     model = build_model(cfg.model, store.skeleton, len(store.classes), cfg.pre.channels)
@@ -342,8 +364,9 @@ def _judge(acc: Accelerator, state: _State, row: dict, store: Store, cfg: TrainC
     shared = [row]
     row.update(broadcast_object_list(shared)[0])
 
-def train(cfg: TrainConfig, quiet: bool = False) -> list[dict]:
+def train(cfg: TrainConfig, quiet: bool = False, objective: Callable | None = None) -> list[dict]:
     "Train (or go on training) and return the history: one dict an epoch."
+    if cfg.teacher and objective is None: raise ValueError("a teacher is heard by last.distillation.distil (which `python -m last train` calls), not by train alone")
     store, out = Store(cfg.data), Path(cfg.out)
     meta = _start(cfg, store)
     say = (lambda *a: None) if quiet or int(os.environ.get("RANK", 0)) else print
@@ -351,7 +374,7 @@ def train(cfg: TrainConfig, quiet: bool = False) -> list[dict]:
     if (out / "checkpoint.pt").is_file(): state.load(acc, out / "checkpoint.pt")
     if acc.is_main_process:
         write_json(out / "config.json", meta)
-        names = store.index.names[store.part(cfg.protocol, cfg.part)].tolist()
+        names = store.index.names[training_clips(cfg, store)].tolist()
         write_atomic(out / "trained_on.txt", lambda p: p.write_text("\n".join(names) + "\n"))
     pipeline = Pipeline(store.skeleton, cfg.pre, cfg.aug, store.dataset.flip)
     ends = cycle_ends(cfg.epochs, cfg.schedule)
@@ -360,7 +383,7 @@ def train(cfg: TrainConfig, quiet: bool = False) -> list[dict]:
     stopped = lambda: bool(cfg.patience) and _judged(state.history, ends)[1] >= cfg.patience
     while state.epoch < cfg.epochs and not stopped():
         order.epoch = state.epoch
-        loss, top1 = train_epoch(acc, state.model, state.ema, state.optimizer, loader, pipeline, cfg, state.epoch)
+        loss, top1 = train_epoch(acc, state.model, state.ema, state.optimizer, loader, pipeline, cfg, state.epoch, objective or from_labels(cfg))
         state.epoch += 1
         row = dict(epoch=state.epoch, lr=lr_at(state.epoch - 1e-9, cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup), loss=loss, top1=top1)
         _judge(acc, state, row, store, cfg, pipeline)
