@@ -68,9 +68,9 @@ def linear_attention(
 # %% ../nbs/12_linear_attention.ipynb #5aa63861
 def sine_code(T: int, channels: int, device: torch.device | str = "cpu") -> Tensor:  # (T, C)
     "sin and cos of the frame's number at channels / 2 wavelengths, from 2 pi to 10000 * 2 pi frames."
-    t, rate = torch.arange(T, device=device), 10000 ** (-torch.arange(0, channels, 2, device=device) / channels)
-    angle = t[:, None] * rate  # (T, C/2)
-    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :channels]
+    t, rate = torch.arange(T, device=device), 10000 ** (-torch.arange(0, channels, 2, device=device, dtype=torch.float64) / channels)
+    angle = t[:, None] * rate  # (T, C/2), in float64: for large t the angle needs the digits
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :channels].float()
 
 # %% ../nbs/12_linear_attention.ipynb #98d425c4
 class LinearAttention(nn.Module):
