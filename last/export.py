@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['Network', 'needs_mask', 'one_person', 'example', 'FromJoints', 'joints_of', 'passport', 'with_passport', 'weighty',
            'quantise', 'divergence', 'damage', 'ExportConfig', 'some_clips', 'feeds_of', 'logits_of_run', 'compared',
-           'export', 'Recogniser', 'load', 'int8']
+           'export', 'Recogniser', 'load', 'noise_quantised', 'int8']
 
 # %% ../nbs/60_export.ipynb #854b802b
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Callable, Iterator
+from typing import Annotated, Any, Callable
 
 import numpy as np
 import torch
@@ -236,9 +237,14 @@ def load(path: str | Path) -> Recogniser:
     return Recogniser(json.loads(facts["classes"]), facts["skeleton"], answer)
 
 # %% ../nbs/60_export.ipynb #4c0ce611
+@lru_cache(maxsize=32)
+def noise_quantised(file: bytes, shape: tuple[int, ...]) -> bytes:
+    "INT8, calibrated on noise: for the clock only."
+    return quantise(file, [dict(skeleton=torch.randn(8, *shape).numpy())])
+
 def int8(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
-    "Quantised and run by onnxruntime; for the clock only, so calibrated on noise."
-    session = onnx_session(quantise(network_file(model, tuple(x.shape[1:])), [dict(skeleton=torch.randn(8, *x.shape[1:]).numpy())]), threads)
+    "Quantised and run by onnxruntime; for the clock only."
+    session = onnx_session(noise_quantised(network_file(model, tuple(x.shape[1:])), tuple(x.shape[1:])), threads)
     return lambda: session.run(None, {"skeleton": x.numpy()})
 
 BACKENDS["int8"] = int8
