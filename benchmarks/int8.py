@@ -17,7 +17,7 @@ from tyro.conf import Positional
 from last import zoo  # noqa: F401  (the peers' names)
 from last.datasets import Store
 from last.efficiency import onnx_bytes, onnx_session
-from last.export import ExportConfig, Network, damage, divergence, example, export, feeds_of, logits_of_run, some_clips
+from last.export import ExportConfig, Network, damage, divergence, example, export, feeds_of, logits_of_run, quantise, some_clips
 from last.training import environment, load_run, write_json
 
 
@@ -46,7 +46,10 @@ def measure(folder: str, cfg: Config) -> dict:
     right = {k: v.argmax(1) == labels for k, v in logits.items()}
     out = dict(set=f"{run.meta['dataset']} {trained['protocol']}", model=trained["model"], seed=trained["seed"], clips=len(clips), top1={k: 100 * float(v.mean()) for k, v in right.items()},
                agreement=100 * float((logits["fp32"].argmax(1) == logits["int8"].argmax(1)).mean()), divergence=divergence(logits["fp32"], logits["int8"]), bytes=sizes, calibration_clips=ExportConfig("").clips)
-    if cfg.layers: out["layers"] = damage(onnx_bytes(Network(run.model), example(run)), feeds_of(run, some_clips(run, folder, data, 64), joints=False))
+    if cfg.layers:  # on training clips
+        file, feeds = onnx_bytes(Network(run.model), example(run)), feeds_of(run, some_clips(run, folder, data, 64), joints=False)
+        said = lambda f: np.concatenate([s.run(None, feed)[0] for s in [onnx_session(f)] for feed in feeds])
+        out.update(layers=damage(file, feeds), layers_together=divergence(said(file), said(quantise(file, feeds))))
     return dict(out, trained=run.meta, environment=environment())
 
 

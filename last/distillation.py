@@ -8,7 +8,7 @@ __all__ = ['kd_loss', 'TeacherLogits', 'Taught', 'distil', 'TeacherConfig', 'tea
 # %% ../nbs/41_distillation.ipynb #484b06a7
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from .datasets import Store
 from .evaluation import Scores, reliability
 from .parsing import ParseError
-from .training import TrainConfig, load_run, make_loader, pick_device, predict, train, write_atomic
+from .training import TrainConfig, load_run, make_loader, pick_device, predict, train, training_clips, write_atomic
 
 # %% ../nbs/41_distillation.ipynb #07eb60e4
 def kd_loss(
@@ -32,28 +32,34 @@ def kd_loss(
 # %% ../nbs/41_distillation.ipynb #730c42a0
 @dataclass
 class TeacherLogits:
-    "Logits of a teacher by clip name, and the classes they stand for."
+    "Logits of a teacher by clip name, the classes they stand for, and what the teacher was trained on."
     names: np.ndarray  # (N,) str
     logits: np.ndarray  # (N, classes) float32
     classes: np.ndarray  # (classes,) str
+    seen: np.ndarray  # names of the clips it was trained on
+    fingerprint: str  # of the data
 
     def save(self, path: str | Path) -> None:
         "Write an .npz."
-        write_atomic(Path(path), lambda p: np.savez(p.open("wb"), names=self.names, logits=self.logits, classes=self.classes))
+        def write(p):
+            with p.open("wb") as f: np.savez(f, **{k: np.asarray(v) for k, v in vars(self).items()})
+        write_atomic(Path(path), write)
 
     @staticmethod
     def load(path: str | Path) -> "TeacherLogits":
         "Read what `save` wrote; checks that it is whole."
         if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file; write one with `python -m last teacher-logits`")
         try:
-            with np.load(path, allow_pickle=False) as z: t = TeacherLogits(z["names"], z["logits"], z["classes"])
+            with np.load(path, allow_pickle=False) as z: t = TeacherLogits(z["names"], z["logits"].astype(np.float32), z["classes"], z["seen"], str(z["fingerprint"]))
+            shape, names = (len(t.names), len(t.classes)), set(t.names.tolist())
         except Exception as e: raise ParseError(f"{path}: not a file of teacher logits ({e})") from None
-        if t.logits.shape != (len(t.names), len(t.classes)) or not np.isfinite(t.logits).all(): raise ParseError(f"{path}: expected finite logits ({len(t.names)}, {len(t.classes)}), found {t.logits.shape}")
+        if t.logits.shape != shape or not np.isfinite(t.logits).all(): raise ParseError(f"{path}: expected finite logits {shape}, found {t.logits.shape}")
+        if len(names) < len(t.names): raise ParseError(f"{path}: speaks twice of one clip")
         return t
 
     def of(self, store: Store) -> Tensor:  # (clips of the store, classes), NaN where the teacher says nothing
         "In the order of a store."
-        if self.classes.tolist() != list(store.classes): raise ValueError(f"the teacher's classes are not the store's: {self.classes[:3].tolist()} ... against {list(store.classes)[:3]} ...")
+        if self.classes.tolist() != list(store.classes): raise ValueError(f"the teacher knows {len(self.classes)} classes, the store has {len(store.classes)}, or they differ: {sorted(set(self.classes.tolist()) ^ set(store.classes))[:3] or 'in their order'}")
         row = {n: i for i, n in enumerate(self.names.tolist())}
         out = torch.full((len(store), len(self.classes)), torch.nan)
         for i, name in enumerate(store.index.names.tolist()):
@@ -66,9 +72,13 @@ class Taught:
     def __init__(self, cfg: TrainConfig, store: Store, numbers: np.ndarray):
         if cfg.aug.flip_p: raise ValueError("aug.flip_p: a flipped clip may be of another class than the one the teacher saw; distil without flips")
         if cfg.tau <= 0 or min(cfg.alpha, cfg.beta) < 0: raise ValueError("tau must be above 0, alpha and beta not below")
-        self.cfg, self.logits = cfg, TeacherLogits.load(cfg.teacher).of(store)
-        gone = [n for n in numbers if self.logits[n].isnan().any()]
-        if gone and cfg.missing == "error": raise ValueError(f"{cfg.teacher}: says nothing of {len(gone)} of {len(numbers)} training clips, for instance {store.index.names[gone[0]]}; --missing ce-only trains these on their labels")
+        teacher = TeacherLogits.load(cfg.teacher)
+        if teacher.fingerprint != store.fingerprint: raise ValueError(f"{cfg.teacher}: of other data than {cfg.data}")
+        if strange := set(teacher.seen.tolist()) - set(store.index.names[store.part(cfg.protocol, cfg.part)].tolist()):
+            raise ValueError(f"{cfg.teacher}: this teacher was trained on {len(strange)} clips that are not in the {cfg.part} part of {cfg.protocol}, for instance {min(strange)}; what it knows of them (test or validation clips, or their copies) would leak")
+        self.cfg, self.logits = cfg, teacher.of(store)
+        gone = numbers[self.logits[numbers].isnan().any(1).numpy()]
+        if len(gone) and cfg.missing == "error": raise ValueError(f"{cfg.teacher}: says nothing of {len(gone)} of {len(numbers)} training clips, for instance {store.index.names[gone[0]]}; --missing ce-only trains these on their labels")
 
     def __call__(self, logits: Tensor, labels: Tensor, numbers: Tensor) -> Tensor:
         ce = F.cross_entropy(logits, labels, label_smoothing=self.cfg.label_smoothing, reduction="none")
@@ -81,7 +91,7 @@ def distil(cfg: TrainConfig, quiet: bool = False) -> list[dict]:
     "Train; with `cfg.teacher`, from a teacher as well. What `python -m last train` calls."
     if not cfg.teacher: return train(cfg, quiet)
     store = Store(cfg.data)
-    return train(cfg, quiet, Taught(cfg, store, store.part(cfg.protocol, cfg.part)))
+    return train(cfg, quiet, Taught(cfg, store, training_clips(cfg, store)))
 
 # %% ../nbs/41_distillation.ipynb #429f6757
 @dataclass
@@ -96,23 +106,25 @@ class TeacherConfig:
 def teacher_logits(cfg: TeacherConfig) -> dict:
     "Write the file; how many clips it speaks of and how good the teacher is on them."
     if not cfg.runs: raise ValueError("no runs given")
-    store, total, votes, parts = Store(cfg.data), 0, 0, set()
+    store, parts, seen = Store(cfg.data), set(), set()
+    total, votes = np.zeros((len(store), len(store.classes))), np.zeros(len(store), int)
     for folder in cfg.runs:
         run = load_run(folder)
         if run.meta["fingerprint"] != store.fingerprint: raise ValueError(f"{folder}: trained on other data than {cfg.data}")
         parts.add((run.meta["config"]["protocol"], run.meta["config"]["part"]))
         if len(parts) > 1: raise ValueError(f"{folder}: trained under {parts.pop()}, an earlier run under {parts.pop()}; a teacher's runs share protocol and part")
         numbers, known = store.part(*next(iter(parts))), set((Path(folder) / "trained_on.txt").read_text().split("\n"))
+        if run.meta["classes"] != list(store.classes): raise ValueError(f"{folder}: other classes than {cfg.data}")
+        seen |= known - {""}
         asked = np.array([n for n in numbers if cfg.seen == "use" or store.index.names[n] not in known], int)
         if not len(asked): continue
         device = pick_device(cfg.device)
         logits, _, _ = predict(run.model.to(device), make_loader(store, asked, 64, run.pipeline.pre.persons), run.pipeline, device)
-        p = np.zeros((len(store), logits.shape[1])); p[asked] = logits.softmax(-1).numpy()
-        total, votes = total + p, votes + np.isin(np.arange(len(store)), asked)
-    heard = [n for n in numbers if np.ndim(votes) and votes[n]]
-    if not heard: raise ValueError("every run has seen every clip that it could be asked about: train runs with --fold 1/3, 2/3, 3/3, or take --seen use")
+        total[asked] += logits.softmax(-1).numpy(); votes[asked] += 1
+    heard = numbers[votes[numbers] > 0]
+    if not len(heard): raise ValueError("every run has seen every clip that it could be asked about: train runs with --fold 1/3, 2/3, 3/3, or take --seen use")
     said = np.log(np.clip(total[heard] / votes[heard][:, None], 1e-8, None)).astype(np.float32)
-    TeacherLogits(store.index.names[heard], said, np.array(store.classes)).save(cfg.out)
+    TeacherLogits(store.index.names[heard], said, np.array(store.classes), np.array(sorted(seen)), store.fingerprint).save(cfg.out)
     s = Scores(store.index.names[heard], store.index.labels[heard], said)
     sure, right, share = reliability(s)
     return dict(out=cfg.out, runs=len(cfg.runs), clips=len(heard), of=len(numbers), top1=100 * float((said.argmax(1) == s.labels).mean()), ece=float(np.nansum(np.abs(sure - right) * share)))

@@ -27,7 +27,7 @@ from .efficiency import BACKENDS, network_file, onnx_bytes, onnx_session
 from .model import SkeletonModel
 from .preprocessing import PreprocessConfig, collate
 from .skeletons import get_skeleton
-from .training import Run, config_from_dict, load_run, make_loader, write_atomic
+from .training import Run, config_from_dict, load_run, write_atomic
 
 # %% ../nbs/60_export.ipynb #0afefd57
 class Network(nn.Module):
@@ -95,13 +95,16 @@ def weighty(file: bytes) -> dict[str, str]:
     "Linear maps and convolutions that sum at least 16 products: node -> its weights."
     import onnx
     graph = onnx.load_from_string(file).graph
-    products = {i.name: int(np.prod(i.dims[1:])) for i in graph.initializer}
-    return {n.name: n.input[1] for n in graph.node if n.op_type in ("Conv", "Gemm") and products.get(n.input[1], 0) >= 16}
+    shapes = {i.name: list(i.dims) for i in graph.initializer}
+    def products(n):  # summed in one output value
+        s = shapes.get(n.input[1], []) if n.op_type in ("Conv", "Gemm", "MatMul") else []
+        return 0 if len(s) < 2 or (n.op_type == "MatMul" and "weight" not in n.input[1]) else int(np.prod(s[1:])) if n.op_type == "Conv" or any(a.name == "transB" and a.i for a in n.attribute) else s[0]
+    return {n.name: n.input[1] for n in graph.node if products(n) >= 16}
 
 def quantise(
     file: bytes,  # ONNX, float32
     feeds: list[dict[str, np.ndarray]],  # inputs to calibrate on
-    only: list[str] | None = None,  # names of nodes; default: all that multiply with constant weights
+    only: list[str] | None = None,  # names of nodes; default: all that sum many products with constant weights
 ) -> bytes:
     "Static INT8 (QDQ): weights per channel, activations uint8, outputs float."
     import tempfile
@@ -117,7 +120,7 @@ def quantise(
         nodes = [n for n in weighty(Path(b).read_bytes()) if only is None or n in only]
         if not nodes: return file  # to onnxruntime an empty list means all
         q.quantize_static(b, c, Feeds(), quant_format=q.QuantFormat.QDQ, activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8, per_channel=True,
-                          nodes_to_quantize=nodes, extra_options=dict(OpTypesToExcludeOutputQuantization=["Conv", "Gemm"]))
+                          nodes_to_quantize=nodes, extra_options=dict(OpTypesToExcludeOutputQuantization=["Conv", "Gemm", "MatMul"]))
         return Path(c).read_bytes()
 
 # %% ../nbs/60_export.ipynb #d385504e
@@ -146,11 +149,12 @@ class ExportConfig:
 
 def some_clips(run: Run, folder: str | Path, data: str, n: int) -> list[np.ndarray]:  # each (M, T, V, 3)
     "Evenly spread clips that the run was trained on; invented ones without a store."
+    if n < 2: raise ValueError("--clips must be at least 2")
     if data:
         store, names = Store(data), set((Path(folder) / "trained_on.txt").read_text().split("\n"))
         if store.fingerprint != run.meta["fingerprint"]: raise ValueError(f"{data}: not the data that {folder} was trained on")
         mine = [i for i, name in enumerate(store.index.names.tolist()) if name in names]
-        return [store[i] for i in mine[::max(len(mine) // n, 1)][:n]]
+        return [store[mine[i]] for i in np.linspace(0, len(mine) - 1, min(n, len(mine))).astype(int)]
     g = np.random.default_rng(0)
     walk = lambda T: g.normal(0, .05, (run.pipeline.pre.persons, T, run.pipeline.skeleton.V, 3)).cumsum(1) + 3
     return [walk(int(T)).astype(np.float32) for T in g.integers(5, 90, 32)]
@@ -178,8 +182,9 @@ def compared(file: bytes, run: Run, clips: list[np.ndarray], joints: bool) -> di
     if joints: exact = torch.from_numpy(exact).softmax(-1).numpy()
     out = np.concatenate([session.run(None, f)[0] for f in feeds_of(run, clips, joints)])
     alone = np.concatenate([session.run(None, f)[0] for f in feeds_of(run, clips[:16], joints, 1)])
-    worst = max(np.abs(out - exact).max(), np.abs(alone - exact[:16]).max()) / max(1, np.abs(exact).max())
-    return dict(clips=len(clips), difference=float(worst), agreement=float((out.argmax(1) == exact.argmax(1)).mean()))
+    size = np.abs(exact).max()
+    worst, same, (second, first) = max(np.abs(out - exact).max(), np.abs(alone - exact[:16]).max()) / size, out.argmax(1) == exact.argmax(1), np.sort(exact, 1)[:, -2:].T
+    return dict(clips=len(clips), difference=float(worst), agreement=float(same.mean()), margin=float(((first - second) / size)[~same].max(initial=0)))  # margin: the surest decision that changed
 
 def export(cfg: ExportConfig) -> dict:
     "Write the file; what is in it and how it compares."
@@ -187,18 +192,21 @@ def export(cfg: ExportConfig) -> dict:
     if cfg.int8 and not cfg.data: raise ValueError("--int8 needs --data: the ranges of activations are found on training clips")
     run, out = load_run(cfg.run), Path(cfg.out)
     if out.suffix != ".onnx": raise ValueError(f"{out}: expected a name that ends in .onnx")
+    if (out.parent / "config.json").is_file(): raise ValueError(f"{out}: this is a run's folder; write somewhere else, or its weights could be overwritten")
     pre, clips, precision = run.pipeline.pre, some_clips(run, cfg.run, cfg.data, cfg.clips), "int8" if cfg.int8 else "fp16" if cfg.fp16 else "fp32"
     if cfg.joints: file = onnx_bytes(FromJoints(run.model, run.pipeline, cfg.fp16).eval(), joints_of(clips[:2], pre.persons), "probabilities", {0: "batch", 1: "frames"})
     else: file = onnx_bytes(Network(run.model, cfg.fp16), example(run))
-    if cfg.int8: file = quantise(file, feeds_of(run, clips, cfg.joints))
+    if cfg.int8:
+        if not weighty(file): raise ValueError(f"{cfg.run}: this network has no layer worth quantising")
+        file = quantise(file, feeds_of(run, clips, cfg.joints))
     check = compared(file, run, clips, cfg.joints)
     limit = dict(fp32=1e-4, fp16=1e-2).get(precision)
-    if limit and (check["difference"] > limit or check["agreement"] < 1): raise ValueError(f"{cfg.run}: the {precision} file would differ from the run by {check['difference']:.1e} (limit {limit:.0e}) and agree on {100 * check['agreement']:.1f} % of {check['clips']} clips; nothing was written")
-    weights = (Path(cfg.run) / "last.safetensors").read_bytes()
-    facts = passport(run, weights, precision=precision, input="joints" if cfg.joints else "skeleton")
+    if limit and max(check["difference"], check["margin"]) > limit: raise ValueError(f"{cfg.run}: the {precision} file would differ from the run by {check['difference']:.1e} of the largest output (limit {limit:.0e}) and agree on {100 * check['agreement']:.1f} % of {check['clips']} clips; nothing was written")
+    weights = out.with_suffix(".safetensors")
+    write_atomic(weights, lambda p: save_file({k: v.contiguous() for k, v in run.model.state_dict().items()}, p))
+    facts = passport(run, weights.read_bytes(), precision=precision, input="joints" if cfg.joints else "skeleton")
     write_atomic(out, lambda p: p.write_bytes(with_passport(file, facts)))
-    write_atomic(out.with_suffix(".safetensors"), lambda p: save_file({k: v.contiguous() for k, v in run.model.state_dict().items()}, p, metadata=facts))
-    return dict(file=str(out), bytes=out.stat().st_size, precision=precision, clips="training clips" if cfg.data else "invented clips", **{k: v for k, v in check.items() if k != "clips"}, compared=check["clips"])
+    return dict(file=str(out), bytes=out.stat().st_size, precision=precision, clips="training clips" if cfg.data else "invented clips", **{k: check[k] for k in ("difference", "agreement")}, compared=check["clips"])
 
 # %% ../nbs/60_export.ipynb #478f0b02
 @dataclass
@@ -210,16 +218,19 @@ class Recogniser:
 
     def __call__(self, clips: np.ndarray | list[np.ndarray]) -> np.ndarray:  # (N, classes)
         "Probabilities of one clip or several: arrays (T, V, 3) or (M, T, V, 3), metres in camera space (2-D: x, y, score), NaN where nothing was seen."
-        clips, V = [clips] if isinstance(clips, np.ndarray) else list(clips), get_skeleton(self.skeleton).V
+        clips, V = [np.asarray(c, np.float32) for c in ([clips] if isinstance(clips, np.ndarray) else clips)], get_skeleton(self.skeleton).V
         if not clips: raise ValueError("no clips given")
         for c in clips:
             if c.ndim not in (3, 4) or c.shape[-2:] != (V, 3) or 0 in c.shape: raise ValueError(f"expected clips (T, {V}, 3) or (M, T, {V}, 3) of {self.skeleton} joints, found {c.shape}")
-        return self.answer([np.asarray(c if c.ndim == 4 else c[None], np.float32) for c in clips])
+            if c.ndim == 4 and len(c) > 6: raise ValueError(f"found one clip of {len(c)} persons; several clips are given as a list")
+            if not (np.isfinite(c).all(-1) & (c != 0).any(-1)).any(): raise ValueError("nobody is in this clip")
+        return self.answer([c if c.ndim == 4 else c[None] for c in clips])
 
 def load(path: str | Path) -> Recogniser:
     "A run's folder or a file that `export` wrote, ready to use."
     path = Path(path)
     if path.is_dir():
+        from last import zoo  # noqa: F401  (the peers' names)
         run = load_run(path)
         run.model = run.model.folded()
         return Recogniser(run.meta["classes"], run.pipeline.skeleton.name, lambda clips: torch.from_numpy(logits_of_run(run, clips)).softmax(-1).numpy())

@@ -14,7 +14,7 @@ from .agcn import FlatLinear
 
 # %% ../nbs/12_linear_attention.ipynb #c97ebb8d
 def feature_map(x: Tensor) -> Tensor:
-    "phi(x) = elu(x) + 1: positive, so that weights are positive and the normaliser never vanishes."
+    "phi(x) = elu(x) + 1: positive, so that weights are positive."
     return x.relu() + (-(-x).relu()).exp()
 
 # %% ../nbs/12_linear_attention.ipynb #0fa79b14
@@ -28,7 +28,7 @@ def attention_weights(
     heads: int,
     mask: Tensor | None = None,  # (N, T) float, 1 where valid
     eps: float = 1e-6,
-) -> Tensor:  # (N, H, T, T), row i: how much frame i takes from each frame; rows sum to 1
+) -> Tensor:  # (N, H, T, T), row i: how much frame i takes from each frame; rows sum to 1 (less where nothing fits, by eps)
     "The T x T weights that linear attention never forms; for pictures and tests."
     w = feature_map(heads_apart(q, heads)) @ feature_map(heads_apart(k, heads)).mT
     if mask is not None: w = w * mask[:, None, None, :]

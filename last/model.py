@@ -46,6 +46,8 @@ class SkeletonModel(nn.Module):
         super().__init__()
         self.dropout, self.head = nn.Dropout(dropout), nn.Linear(features, classes)
 
+    expects: tuple[int, int] | None = None  # channels and joints, noted by `build_model`
+
     def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         "(P, C, T, V) of P present persons and mask (P, T) or None -> features (P, F, T', V) and the mask at T'."
         raise NotImplementedError
@@ -62,6 +64,7 @@ class SkeletonModel(nn.Module):
         mask: Tensor | None = None,  # (N, T, M) or (N, T) bool: valid frames of each person; None: all are
     ) -> Tensor:  # (N, F)
         "The vector before the classifier."
+        if self.expects and not torch.compiler.is_exporting() and (x.ndim not in (4, 5) or self.expects != (x.shape[1], x.shape[3])): raise ValueError(f"expected (N, {self.expects[0]}, T, {self.expects[1]}) or (N, {self.expects[0]}, T, {self.expects[1]}, M), channels before frames and joints; found {tuple(x.shape)}")
         if x.ndim == 4: x, mask = x[..., None], None if mask is None else mask[..., None]
         N, C, T, V, M = x.shape
         rows = x.permute(0, 4, 1, 2, 3).reshape(N * M, C, T, V)
@@ -206,8 +209,9 @@ class LAST(SkeletonModel):
 
     @torch.no_grad()
     def folded(self) -> "LAST":
-        "A copy for use, in eval mode: every norm but the input's is in the map before it, the graphs' constant parts are one."
+        "A copy for use, in eval mode: every BatchNorm but the input's is in the linear map before it, the graphs' constant parts are one."
         m = copy.deepcopy(self).eval()
+        if isinstance(m.stem_norm, FoldedNorm): return m
         m.stem, m.stem_norm = fuse_linear_bn_eval(m.stem, m.stem_norm), FoldedNorm()
         for b in m.blocks: fold_block(b)
         return m
@@ -267,9 +271,10 @@ def build_model(
     if isinstance(skeleton, str): skeleton = get_skeleton(skeleton)
     first, *words = name.split()
     if first not in MODELS: raise ValueError(f"unknown model {first!r}; known: {', '.join(MODELS)} (baselines are known once `last.zoo` is imported)")
-    if not words: return MODELS[first](skeleton, classes, in_channels)
-    if first not in PRESETS: raise ValueError(f"{name!r}: only presets of LAST can be changed: {', '.join(PRESETS)}")
-    return LAST(changed(PRESETS[first], words), skeleton, classes, in_channels)
+    if words and first not in PRESETS: raise ValueError(f"{name!r}: only presets of LAST can be changed: {', '.join(PRESETS)}")
+    model = LAST(changed(PRESETS[first], words), skeleton, classes, in_channels) if words else MODELS[first](skeleton, classes, in_channels)
+    model.expects = (in_channels, skeleton.V)
+    return model
 
 # %% ../nbs/13_model.ipynb #4d495cec
 @torch.no_grad()

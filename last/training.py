@@ -319,11 +319,13 @@ def keep_memory() -> bool:
 
 # %% ../nbs/20_training.ipynb #85df0b21
 def training_clips(cfg: TrainConfig, store: Store) -> np.ndarray:
-    "Clip numbers of the part that is trained on, without the fold that is left out; folds hold every class alike."
+    "Clip numbers of the part that is trained on, without the fold that is left out; folds hold every class alike (and repetitions of one person in several)."
     numbers = store.part(cfg.protocol, cfg.part)
+    if not len(numbers): raise ValueError(f"{cfg.data}: protocol {cfg.protocol} has no {cfg.part} clips in this store")
     if not cfg.fold: return numbers
     i, slash, k = cfg.fold.partition("/")
-    if not (slash and i.isdigit() and k.isdigit() and 1 <= int(i) <= int(k) and int(k) > 1): raise ValueError(f"fold: expected for instance 1/3, found {cfg.fold!r}")
+    if not (slash and i.isascii() and k.isascii() and i.isdigit() and k.isdigit() and 1 <= int(i) <= int(k) and int(k) > 1): raise ValueError(f"fold: expected for instance 1/3, found {cfg.fold!r}")
+    if int(k) > (few := np.bincount(store.index.labels[numbers])[np.unique(store.index.labels[numbers])].min()): raise ValueError(f"fold: {k} parts, but one class has only {few} clips")
     return numbers[list(StratifiedKFold(int(k), shuffle=True, random_state=0).split(numbers, store.index.labels[numbers]))[int(i) - 1][0]]
 
 def _setup(cfg: TrainConfig, store: Store, say) -> tuple[Accelerator, _State, DataLoader, EpochOrder]:
@@ -336,7 +338,6 @@ def _setup(cfg: TrainConfig, store: Store, say) -> tuple[Accelerator, _State, Da
     if acc.device.type == "cpu": keep_memory()
     if cfg.amp == "fp16" and acc.device.type == "cpu": raise ValueError("fp16 needs a GPU; on a CPU use --amp no or bf16")
     numbers = training_clips(cfg, store)
-    if not len(numbers): raise ValueError(f"{cfg.data}: protocol {cfg.protocol} has no {cfg.part} clips in this store")
     torch.manual_seed(seed_of(cfg.seed))
     model = build_model(cfg.model, store.skeleton, len(store.classes), cfg.pre.channels)
     if cfg.init: say(f"started from {cfg.init}" + (f", without {', '.join(o)}" if (o := load_weights(model, cfg.init)) else ""))
