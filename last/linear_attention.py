@@ -15,7 +15,7 @@ from .agcn import FlatLinear
 # %% ../nbs/12_linear_attention.ipynb #c97ebb8d
 def feature_map(x: Tensor) -> Tensor:
     "phi(x) = elu(x) + 1: positive, so that weights are positive."
-    return x.relu() + (-(-x).relu()).exp()
+    return x.clamp(min=0) + x.clamp(max=0).exp()
 
 # %% ../nbs/12_linear_attention.ipynb #0fa79b14
 def heads_apart(x: Tensor, heads: int) -> Tensor:
@@ -59,7 +59,8 @@ def linear_attention(
     "phi(q) (sum_j phi(k_j) v_j) / (phi(q) sum_j phi(k_j)), sums in float32 (Katharopoulos et al., ICML 2020, eq. 5)."
     (N, T, V, C), d = v.shape, q.shape[-1]
     with torch.autocast(q.device.type, enabled=False):
-        fq, fk, v32 = feature_map(q.float()), feature_map(k.float()), v.float().reshape(N, T, V * C)
+        fq, fk = feature_map(torch.cat([q, k], -1).float()).chunk(2, -1)  # both at once: fewer operations in an exported file
+        v32 = v.float().reshape(N, T, V * C)
         if mask is not None: fk = fk * mask[..., None]
         fq = fq / ((fq * fk.sum(1, keepdim=True)) @ same_head(d, d, heads, fq) + eps)  # (N, T, d): the denominator goes to the query
         kv = (fk.mT @ v32).view(N, d, V, C) * same_head(d, C, heads, fq)[:, None]  # sum over frames
