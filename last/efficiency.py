@@ -31,7 +31,7 @@ from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
 from .agcn import FlatLinear
-from .model import MODELS, SkeletonModel, build_model, count_cost
+from .model import MODELS, FrameConv, SkeletonModel, build_model, count_cost
 from .skeletons import Skeleton, get_skeleton
 from .training import environment, keep_memory, write_json
 
@@ -53,9 +53,10 @@ def count_macs_outside(model: SkeletonModel, skeleton: Skeleton, T: int = 64, M:
         from thop.vision.basic_hooks import count_linear
     except ImportError: raise ImportError("the second counter needs thop: pip install -e '.[bench]' in the repository") from None
     free = lambda m, x, y: None
+    def by_frames(m, x, y): m.total_ops += y.numel() * m.weight[0].numel()  # channels last, which thop does not expect
     model = copy.deepcopy(model).eval()  # thop leaves buffers behind
     with ProductCounter() as products:
-        macs, _ = profile(model, (torch.zeros(1, in_channels, T, skeleton.V, M),), custom_ops={nn.BatchNorm1d: free, nn.BatchNorm2d: free, nn.LayerNorm: free, FlatLinear: count_linear}, verbose=False)
+        macs, _ = profile(model, (torch.zeros(1, in_channels, T, skeleton.V, M),), custom_ops={nn.BatchNorm1d: free, nn.BatchNorm2d: free, nn.LayerNorm: free, FlatLinear: count_linear, FrameConv: by_frames}, verbose=False)
     return int(macs) + products.macs
 
 # %% ../nbs/22_efficiency.ipynb #3b1cb5ab
