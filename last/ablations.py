@@ -54,6 +54,7 @@ def _check_row(name: str, change: dict, grid: Grid) -> None:
         build_model(cfg.model, "ntu25", 2, cfg.pre.channels)
     except ValueError as e: raise ValueError(f"row {name!r}: {e}") from None
 
+# %% ../nbs/50_ablations.ipynb #e20498f5
 def load_grid(path: str | Path) -> Grid:
     "A grid from its file, every row checked."
     if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file")
@@ -182,6 +183,7 @@ def ablation_table(rows: list[dict]) -> str:
         lines.append(f"| {r['set']} | {r['row']} | {top1} | {r['seeds'] or ''} | {gap} | {r.get('verdict', '')} |")
     return "\n".join(lines)
 
+# %% ../nbs/50_ablations.ipynb #cb92f01b
 def plot_ablation(rows: list[dict]):
     "Differences with their intervals, one panel a set; a matplotlib figure."
     import matplotlib.pyplot as plt

@@ -112,6 +112,7 @@ def onnx_bytes(
                           input_names=list(inputs), output_names=[output], dynamic_shapes=tuple(dims for _ in inputs))
         return Path(f"{folder}/m.onnx").read_bytes()
 
+# %% ../nbs/22_efficiency.ipynb #88422143
 @lru_cache(maxsize=None)
 def network_file(model: SkeletonModel, shape: tuple[int, ...]) -> bytes:
     "A network alone, with its norms folded."

@@ -261,6 +261,7 @@ def changed(cfg: LASTConfig, words: list[str]) -> LASTConfig:
         except (ValueError, KeyError): raise ValueError(f"{word!r}: expected {'true or false' if kind is bool else 'whole numbers' if kind is tuple else kind.__name__}") from None
     return replace(cfg, **out)
 
+# %% ../nbs/13_model.ipynb #d8651b12
 def build_model(
     name: str,  # in the table of models; a preset of LAST may be followed by changes, "reference attention=softmax shift=0.25"
     skeleton: Skeleton | str,

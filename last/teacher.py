@@ -136,6 +136,7 @@ def centre(video: np.ndarray, size: int) -> np.ndarray:
 # %% ../nbs/40_teacher.ipynb #e37729fc
 def _with_decord(path: str, frames: int, size: int, how: str) -> tuple[np.ndarray, int]:
     import decord
+    decord.logging.set_level(decord.logging.QUIET)  # damage is reported as an error, once
     first = decord.VideoReader(path, num_threads=1)
     height, width = first[0].shape[:2]
     w, h = crop_size(width, height, size, how)
@@ -154,6 +155,7 @@ def promised_frames(path: str) -> int:
     import av
     with av.open(path) as box: return box.streams.video[0].frames
 
+# %% ../nbs/40_teacher.ipynb #11f8f2b1
 def read_video(
     path: str | Path,
     frames: int = 16,
@@ -167,8 +169,8 @@ def read_video(
     if not path.stat().st_size: raise ParseError(f"{path}: empty file")
     library = library or ("decord" if find_spec("decord") else "av")
     try:
-        video, n = (_with_decord if library == "decord" else _with_av)(str(path), frames, size, how)
         promised = promised_frames(str(path))
+        video, n = (_with_decord if library == "decord" else _with_av)(str(path), frames, size, how)
     except ImportError: raise ImportError("reading videos needs av (and, where there is a wheel, decord): pip install -e '.[teacher]' in the repository") from None
     except Exception as e: raise ParseError(f"{path}: not a video that can be read ({(str(e).strip() or type(e).__name__).splitlines()[-1][:120]})") from None
     if n < promised: raise ParseError(f"{path}: cut short, {n} of {promised} frames are there")

@@ -203,6 +203,7 @@ def environment() -> dict[str, str]:
     return dict(last=last.__version__, torch=torch.__version__, numpy=np.__version__, python=platform.python_version(), machine=f"{device}, {os.cpu_count()} cores, {platform.machine()}",
                 commit=git.stdout.strip() if git and git.returncode == 0 else "")
 
+# %% ../nbs/20_training.ipynb #99a0fefd
 @dataclass
 class Run:
     "A trained model ready for use."
@@ -281,6 +282,7 @@ def _start(cfg: TrainConfig, store: Store) -> dict:
     if diff: raise ValueError(f"{out}: holds a run with other settings ({', '.join(diff)}); choose another --out")
     return old
 
+# %% ../nbs/20_training.ipynb #75b4cd89
 @dataclass
 class _State:
     "All that changes while training."
@@ -365,6 +367,7 @@ def _judge(acc: Accelerator, state: _State, row: dict, store: Store, cfg: TrainC
     shared = [row]
     row.update(broadcast_object_list(shared)[0])
 
+# %% ../nbs/20_training.ipynb #768b079c
 def train(cfg: TrainConfig, quiet: bool = False, objective: Callable | None = None) -> list[dict]:
     "Train (or go on training) and return the history: one dict an epoch."
     if cfg.teacher and objective is None: raise ValueError("a teacher is heard by last.distillation.distil (which `python -m last train` calls), not by train alone")
