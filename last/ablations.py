@@ -23,7 +23,7 @@ from .datasets import Store
 from .distillation import distil
 from .evaluation import EvaluateConfig, Scores, evaluate
 from .model import build_model
-from .training import TrainConfig, check_settings, config_from_dict, differences, write_json
+from .training import TrainConfig, check_settings, config_from_dict, differences, teacher_mark, write_json
 
 # %% ../nbs/50_ablations.ipynb #97b4ee98
 @dataclass
@@ -92,9 +92,11 @@ def one_run(cfg: AblateConfig, grid: Grid, clips: str, row: str, seed: int) -> l
     files = {p: Path(cfg.out) / f"{slug(store)}-{p}_{name}.json" for p in (protocol, *more)}
     settings = merged(grid.settings, grid.rows[row] or {}) | dict(data=str(Path(cfg.stores) / store), out=str(Path(cfg.work) / f"{slug(store)}-{protocol}_{name}"), protocol=protocol, part=grid.part, seed=seed, threads=cfg.threads)
     run = config_from_dict(TrainConfig, settings)
+    run.teacher = run.teacher.replace("{set}", f"{slug(store)}-{protocol}")
+    mark = teacher_mark(run) if run.teacher and Path(run.teacher).is_file() else None
     for file in (f for f in files.values() if f.is_file()):
         old = json.loads(file.read_text())
-        diff = differences(asdict(run), old["trained"]["config"]) + ["the data"] * (old["fingerprint"] != Store(run.data).fingerprint)
+        diff = differences(run, old["trained"]["config"]) + ["the data"] * (old["fingerprint"] != Store(run.data).fingerprint) + ["the teacher's logits"] * (mark is not None and old["trained"].get("teacher") != mark["teacher"])
         if diff: raise ValueError(f"{file}: the result of other settings ({', '.join(diff)}); remove it or choose another --out")
     if all(f.is_file() for f in files.values()): return list(files.values())
     distil(run, quiet=True)  # goes on where it was interrupted

@@ -34,7 +34,7 @@ def time_mean(
 ) -> Tensor:  # (N, V, C)
     "Mean over the valid frames."
     N, T, V, C = x.shape
-    share = x.new_full((N, 1, T), 1 / T) if mask is None else (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(x.dtype)[:, None]
+    share = x.new_full((1, 1, T), 1 / T) if mask is None else (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(x.dtype)[:, None]
     return (share @ x.reshape(N, T, V * C)).view(N, V, C)  # as a product: a sum over a middle axis is slow in onnxruntime
 
 # %% ../nbs/10_agcn.ipynb #0ce00a55

@@ -45,6 +45,19 @@ def _benched(cfg, entries) -> str:
 def _asked(cfg, r) -> str:
     return f"{r['out']}: {r['runs']} runs on {r['clips']} of {r['of']} training clips, right on {r['top1']:.1f} %, calibration error {r['ece']:.3f}"
 
+def _answered(cfg, r) -> str:
+    lines = [f"asked about {r['asked']} clips, {r['there_before']} answers were there before"] if "asked" in r else []
+    if r.get("asked"):
+        slow = "decoding" if r["reading"] > r["network"] else "the network"
+        lines.append(f"{r['clips_per_second']:.2f} clips a second, held up by {slow} (reading {r['reading']:.0f} s, network {r['network']:.0f} s); the 114,480 clips of NTU RGB+D 120 would take this process {114480 / r['clips_per_second'] / 3600:.1f} h")
+    if r.get("failed"): lines += [f"{len(r['failed'])} videos cannot be read, listed in {cfg.out}/failed_*.txt:", *(f"  {e}" for e in list(r["failed"].values())[:5])]
+    if "packed" not in r: return "\n".join([*lines, f"this is one of several processes; when all are done: the same command with --verify packs {cfg.out}"])
+    if r["broken"]: lines += [f"{len(r['broken'])} broken answers; remove them and ask again:", *(f"  {e}" for e in r["broken"][:5])]
+    if r["missing"]: lines.append(f"{len(r['missing'])} of {r['training']} training clips have no answer, for instance {', '.join(r['missing'][:3])}: train with --missing ce-only, or ask about them")
+    for part in ("training", "test"):
+        if s := r.get(part + "_scores"): lines.append(f"{part} clips: right on {s['top1']:.1f} % of {s['clips']}, calibration error {s['ece']:.3f}")
+    return "\n".join([*lines, f"{r['answers']} answers packed in {r['packed']}"])
+
 def _exported(cfg, r) -> str:
     return f"{r['file']}: {r['bytes'] / 1e6:.2f} MB, {r['precision']}; against the run on {r['compared']} {r['clips']}: largest difference {r['difference']:.1e} of the largest output, same class for {100 * r['agreement']:.1f} %"
 
@@ -71,7 +84,9 @@ COMMANDS: dict[str, Command] = dict(
     evaluate=Command("last.evaluation", "EvaluateConfig", "evaluate", "test a run; results as JSON, scores, pictures", _summary),
     ensemble=Command("last.evaluation", "EnsembleConfig", "ensemble", "add the scores of several runs", lambda c, r: f"{r[1]['metrics']['clips']} clips   top-1 {r[1]['metrics']['top1']:.2f} %"),
     bench=Command("last.efficiency", "BenchConfig", "bench", "measure what networks cost on this machine", _benched),
-    **{"teacher-logits": Command("last.distillation", "TeacherConfig", "teacher_logits", "ask runs about their training clips, for `train --teacher`", _asked)},
+    **{"run-logits": Command("last.distillation", "RunLogitsConfig", "run_logits", "ask runs about their training clips, for `train --teacher`", _asked),
+       "teacher-finetune": Command("last.video_teacher", "FinetuneConfig", "finetune", "train a video network on the clips' videos", _trained),
+       "teacher-logits": Command("last.video_teacher", "VideoLogitsConfig", "video_logits", "ask video networks about every clip, for `train --teacher`", _answered)},
     export=Command("last.export", "ExportConfig", "export", "write a run as an ONNX file: fp32, fp16, INT8", _exported),
     ablate=Command("last.ablations", "AblateConfig", "ablate", "train and test every row of a grid, with several seeds", _ablated),
     report=Command("last.evaluation", "ReportConfig", "report", "a page with table, curve, confusions and a clip", lambda c, r: f"report in {r}"),
@@ -130,12 +145,12 @@ def main(argv: list[str] | None = None) -> int:
     if args[0] not in COMMANDS: print(f"error: unknown command {args[0]!r}; known: {', '.join(COMMANDS)}", file=sys.stderr); return 2
     try:
         cfg, run = parse(args[0], args[1:])
-        if args[0] in ("train", "evaluate", "report", "bench", "ablate", "export", "teacher-logits"): import_module("last.zoo")  # baselines join the table of models
+        if args[0] in ("train", "evaluate", "report", "bench", "ablate", "export", "run-logits"): import_module("last.zoo")  # baselines join the table of models
         if args[0] == "bench": import_module("last.export")  # and INT8 the ways to run them
         text = COMMANDS[args[0]].show(cfg, run(cfg))
         if os.environ.get("RANK", "0") == "0": print(text)  # under torchrun one process speaks
         return 0
-    except KeyboardInterrupt: print("\ninterrupted" + "; the same command goes on from here" * (args[0] in ("prepare", "train", "ablate")), file=sys.stderr); return 130
+    except KeyboardInterrupt: print("\ninterrupted" + "; the same command goes on from here" * (args[0] in ("prepare", "train", "ablate", "teacher-finetune", "teacher-logits")), file=sys.stderr); return 130
     except (ValueError, OSError, ImportError, FloatingPointError) as e:
         if debug: raise
         print(f"error: {e}" if str(e) else f"error: {type(e).__name__}", file=sys.stderr)

@@ -29,10 +29,12 @@ def attention_weights(
     mask: Tensor | None = None,  # (N, T) float, 1 where valid
     eps: float = 1e-6,
 ) -> Tensor:  # (N, H, T, T), row i: how much frame i takes from each frame; rows sum to 1 (less where nothing fits, by eps)
-    "The T x T weights that linear attention never forms; for pictures and tests."
-    w = feature_map(heads_apart(q, heads)) @ feature_map(heads_apart(k, heads)).mT
-    if mask is not None: w = w * mask[:, None, None, :]
-    return w / (w.sum(-1, keepdim=True) + eps)
+    "The T x T weights, in float32: what linear attention computes without forming them."
+    with torch.autocast(q.device.type, enabled=False):
+        fq, fk = heads_apart(feature_map(torch.cat([q, k], -1).float()), 2 * heads).chunk(2, 1)  # both at once: fewer operations in an exported file
+        w = fq @ fk.mT
+        if mask is not None: w = w * mask[:, None, None, :]
+        return w / (w.sum(-1, keepdim=True) + eps)
 
 def weigh(
     w: Tensor,  # (N, H, T, T) weights
@@ -59,7 +61,7 @@ def linear_attention(
     "phi(q) (sum_j phi(k_j) v_j) / (phi(q) sum_j phi(k_j)), sums in float32 (Katharopoulos et al., ICML 2020, eq. 5)."
     (N, T, V, C), d = v.shape, q.shape[-1]
     with torch.autocast(q.device.type, enabled=False):
-        fq, fk = feature_map(torch.cat([q, k], -1).float()).chunk(2, -1)  # both at once: fewer operations in an exported file
+        fq, fk = feature_map(torch.cat([q, k], -1).float()).chunk(2, -1)
         v32 = v.float().reshape(N, T, V * C)
         if mask is not None: fk = fk * mask[..., None]
         fq = fq / ((fq * fk.sum(1, keepdim=True)) @ same_head(d, d, heads, fq) + eps)  # (N, T, d): the denominator goes to the query
@@ -99,6 +101,7 @@ class LinearAttention(nn.Module):
         return attention_weights(*self.queries_keys(x), self.heads, mask)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        if v.shape[1] < 2 * q.shape[-1]: return weigh(attention_weights(q, k, self.heads, mask).to(v.dtype), v)  # few frames: the same numbers with fewer products
         return linear_attention(q, k, v, self.heads, mask)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, T, V, C) -> (N, T, V, C)

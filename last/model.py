@@ -55,7 +55,7 @@ class SkeletonModel(nn.Module):
     def pool(self, x: Tensor, mask: Tensor | None) -> Tensor:
         "(P, F, T', V) -> (P, F): mean over joints and valid frames, as a product."
         P, _, T, V = x.shape
-        share = x.new_full((P, T), 1 / (T * V)) if mask is None else mask / (V * mask.sum(1, keepdim=True).clamp(min=1))
+        share = x.new_full((1, T), 1 / (T * V)) if mask is None else mask / (V * mask.sum(1, keepdim=True).clamp(min=1))
         return (x.flatten(2) @ share.to(x.dtype).repeat_interleave(V, 1)[..., None])[..., 0]
 
     def get_features(

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TrainConfig', 'check_settings', 'config_from_dict', 'cycles', 'lr_at', 'cycle_ends', 'seed_of', 'ClipData',
            'EpochOrder', 'make_loader', 'make_optimizer', 'load_weights', 'write_atomic', 'write_json', 'pick_device',
-           'environment', 'Run', 'load_run', 'from_labels', 'train_epoch', 'predict', 'differences', 'keep_memory',
-           'training_clips', 'train']
+           'environment', 'Run', 'load_run', 'Task', 'train_epoch', 'predict', 'differences', 'teacher_mark',
+           'keep_memory', 'training_clips', 'train']
 
 # %% ../nbs/20_training.ipynb #71665d98
 import copy
@@ -68,6 +68,7 @@ class TrainConfig:
     alpha: float = 0.5  # with a teacher: weight of the labels' loss ...
     beta: float = 0.5  # ... and of the teacher's
     tau: float = 4.0  # temperature of the teacher's loss
+    gamma: float = 0.0  # weight of the teacher's features: which clips of a batch it finds alike
     missing: Literal["error", "ce-only"] = "error"  # clips that the teacher knows nothing of: an error, or labels only
     fold: str = ""  # "1/3": leave out the first of three parts of the clips, so that this run can teach about clips it has not seen
     patience: int = 0  # stop after this many cycles without a better validation accuracy; 0: never
@@ -164,8 +165,7 @@ def make_optimizer(model: torch.nn.Module, cfg: TrainConfig) -> torch.optim.Opti
 
 def load_weights(model: SkeletonModel, path: str | Path) -> list[str]:
     "Load a run's last weights or a .safetensors file; returns the names left out (only the head may be, when classes differ)."
-    path = Path(path)
-    file = path / "last.safetensors" if path.is_dir() else path
+    file = Path(path) / "last.safetensors" if Path(path).is_dir() else Path(path)
     if not file.is_file(): raise FileNotFoundError(f"{file}: no such weights")
     try: weights = load_file(file)
     except Exception as e: raise ValueError(f"{file}: not a readable .safetensors file ({e})") from None
@@ -226,57 +226,74 @@ def load_run(path: str | Path, weights: str = "last") -> Run:
     return Run(model.eval(), Pipeline(skeleton, cfg.pre), meta)
 
 # %% ../nbs/20_training.ipynb #5cf5549a
-def from_labels(cfg: TrainConfig) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    "The objective without a teacher: cross-entropy of (logits (N, classes), labels (N,), clip numbers (N,))."
-    return lambda logits, labels, numbers: F.cross_entropy(logits, labels, label_smoothing=cfg.label_smoothing)
+class Task:
+    "Skeletons and their labels: clips, network, optimiser, loss."
+    def __init__(self, cfg: TrainConfig, store: Store):
+        if min(cfg.pre.frames, cfg.pre.persons) < 1: raise ValueError("pre.frames and pre.persons must be at least 1")
+        self.cfg, self.store = cfg, store
+        self.numbers = training_clips(cfg, store)  # of the clips that are trained on
+        self.val = store.part(cfg.protocol, "val") if cfg.part == "fit" else self.numbers[:0]  # and of those that judge
+        self.pipeline = Pipeline(store.skeleton, cfg.pre, cfg.aug, store.dataset.flip)  # (raw, labels, generator or None) -> what the network takes, labels
 
-def train_epoch(acc: Accelerator, model, ema, optimizer, loader, pipeline: Pipeline, cfg: TrainConfig, epoch: int, objective: Callable) -> tuple[float, float]:
+    def model(self) -> torch.nn.Module: return build_model(self.cfg.model, self.store.skeleton, len(self.store.classes), self.cfg.pre.channels)
+    def start_from(self, model: torch.nn.Module) -> list[str]: return load_weights(model, self.cfg.init)  # names of weights left out
+    def optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer: return make_optimizer(model, self.cfg)
+    def loader(self, numbers: np.ndarray, batch: int, order: Sampler | None = None) -> DataLoader: return make_loader(self.store, numbers, batch, self.cfg.pre.persons, self.cfg.workers, order)
+    def loss(self, model: torch.nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor) -> Tensor: return F.cross_entropy(logits, labels, label_smoothing=self.cfg.label_smoothing) + model.extra_loss(labels)
+
+# %% ../nbs/20_training.ipynb #f445c6d3
+def train_epoch(acc: Accelerator, state: "_State", loader: DataLoader, task: Task) -> tuple[float, float]:
     "One pass over the training clips; mean loss and accuracy."
+    cfg, model, epoch, plain = task.cfg, state.model, state.epoch, acc.unwrap_model(state.model)
     torch.manual_seed(seed_of(cfg.seed, epoch, acc.process_index))  # dropout
     total = torch.zeros(3, device=acc.device)  # loss, correct, clips
     model.train()
     for step, (raw, labels, numbers) in enumerate(tqdm(loader, f"epoch {epoch + 1}/{cfg.epochs}", leave=False, disable=None)):
-        for group in optimizer.param_groups: group["lr"] = lr_at(epoch + step / len(loader), cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup)
+        for group in state.optimizer.param_groups: group["lr"] = lr_at(epoch + step / len(loader), cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup) * group.get("lr_scale", 1.0)
         g = torch.Generator().manual_seed(seed_of(cfg.seed, epoch, step, acc.process_index))
-        x, mask, labels = pipeline(raw, labels, g)  # (N, C, T, V, M), (N, T, M)
-        with acc.autocast(): logits = model(x, mask)
-        loss = objective(logits.float(), labels, numbers) + acc.unwrap_model(model).extra_loss(labels)
+        *inputs, labels = task.pipeline(raw, labels, g)  # skeletons: (N, C, T, V, M), their mask (N, T, M), labels (N,)
+        with acc.autocast(): logits = model(*inputs)
+        loss = task.loss(plain, logits.float(), labels, numbers)
         if not loss.isfinite(): raise FloatingPointError(f"the loss is {loss.item()} in epoch {epoch + 1}, step {step + 1}; try a lower --lr or --amp no")
         acc.backward(loss)
         if cfg.clip and acc.sync_gradients: acc.clip_grad_norm_(model.parameters(), cfg.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        if ema is not None: ema.update_parameters(acc.unwrap_model(model))
-        total += torch.stack([loss.detach() * len(labels), (logits.argmax(1) == labels).sum(), torch.tensor(len(labels), device=acc.device)])
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        if state.ema is not None: state.ema.update_parameters(plain)
+        right = logits.argmax(1) == (labels if labels.ndim == 1 else labels.argmax(1))  # of mixed clips the larger part counts
+        total += torch.stack([loss.detach() * len(labels), right.sum(), torch.tensor(len(labels), device=acc.device)])
     loss, correct, n = acc.reduce(total, "sum").tolist()
     return loss / n, correct / n
 
 @torch.no_grad()
-def predict(model: SkeletonModel, loader, pipeline: Pipeline, device: str | torch.device = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+def predict(model: torch.nn.Module, loader, pipeline: Callable, device: str | torch.device = "cpu") -> tuple[Tensor, Tensor, Tensor]:
     "Logits (N, classes), labels (N,) and clip numbers (N,) of everything in a loader, nothing random."
     model.eval()
     out = []
     for raw, labels, numbers in tqdm(loader, "predicting", leave=False, disable=None):
-        x, mask, _ = pipeline(raw.to(device))
-        out.append((model(x, mask).float().cpu(), labels.cpu(), numbers.cpu()))
+        *inputs, _ = pipeline(raw.to(device), labels, None)
+        out.append((model(*inputs).float().cpu(), labels.cpu(), numbers.cpu()))
     return tuple(torch.cat(c) for c in zip(*out))
 
 # %% ../nbs/20_training.ipynb #d39b3d7c
-def differences(mine: dict, theirs: dict) -> list[str]:
-    "Settings in which two TrainConfigs (as dicts) differ, but for those that may differ between a run and its continuation."
-    free = ("data", "out", "teacher", "workers", "threads", "device", "checkpoint_every")
+def differences(cfg: Any, theirs: dict) -> list[str]:
+    "Settings in which a run's older settings (as a dict) differ from these, but for those that may differ between a run and its continuation."
+    free = ("data", "out", "teacher", "videos", "cache", "workers", "threads", "device", "checkpoint_every")
     flat = lambda d, p="": {k2: v2 for k, v in d.items() for k2, v2 in (flat(v, f"{p}{k}.") if isinstance(v, dict) else {f"{p}{k}": v}).items()}
-    mine, theirs = (flat(asdict(config_from_dict(TrainConfig, d))) for d in (mine, theirs))  # what an older file does not mention had its default
+    mine, theirs = flat(asdict(cfg)), flat(asdict(config_from_dict(type(cfg), theirs)))  # what an older file does not mention had its default
     return [f"{k} {theirs.get(k)} -> {v}" for k, v in mine.items() if k not in free and theirs.get(k) != v]
+
+def teacher_mark(cfg: Any) -> dict[str, str]:
+    "What says later which teacher a run had; nothing for a run without one."
+    return {"teacher": hashlib.sha256(Path(cfg.teacher).read_bytes()).hexdigest()[:16]} if getattr(cfg, "teacher", "") else {}
 
 def _start(cfg: TrainConfig, store: Store) -> dict:
     "The run's config.json: checked against the one that is there, or new."
     out = Path(cfg.out)
-    teacher = {"teacher": hashlib.sha256(Path(cfg.teacher).read_bytes()).hexdigest()[:16]} if cfg.teacher else {}
-    meta = dict(config=asdict(cfg), **teacher, dataset=store.dataset.name, skeleton=store.skeleton.name, classes=store.classes, fingerprint=store.fingerprint, environment=environment())
+    meta = dict(config=asdict(cfg), **teacher_mark(cfg), dataset=store.dataset.name, skeleton=store.skeleton.name, classes=store.classes, fingerprint=store.fingerprint, environment=environment())
     if not (out / "config.json").is_file(): return meta
     old = json.loads((out / "config.json").read_text())
-    diff = differences(asdict(cfg), old["config"])
+    diff = differences(cfg, old["config"])
     if old["fingerprint"] != store.fingerprint: diff.append("the data")
     if old.get("teacher") != meta.get("teacher"): diff.append("the teacher's logits")
     if diff: raise ValueError(f"{out}: holds a run with other settings ({', '.join(diff)}); choose another --out")
@@ -288,12 +305,12 @@ class _State:
     "All that changes while training."
     model: Any  # as accelerate prepared it: with mixed precision and several processes
     ema: AveragedModel | None  # averaged weights
-    plain: SkeletonModel  # a copy that accelerate has not touched: validation runs in float32, as `evaluate` does
+    plain: torch.nn.Module  # a copy that accelerate has not touched: validation runs in float32, as `evaluate` does
     optimizer: Any
     epoch: int = 0
     history: list = field(default_factory=list)
 
-    def weights(self, acc: Accelerator) -> SkeletonModel:
+    def weights(self, acc: Accelerator) -> torch.nn.Module:
         "The model to judge and to save: averaged weights if there are any."
         self.plain.load_state_dict((self.ema.module if self.ema is not None else acc.unwrap_model(self.model)).state_dict())
         return self.plain
@@ -330,23 +347,23 @@ def training_clips(cfg: TrainConfig, store: Store) -> np.ndarray:
     if int(k) > (few := np.bincount(store.index.labels[numbers])[np.unique(store.index.labels[numbers])].min()): raise ValueError(f"fold: {k} parts, but one class has only {few} clips")
     return numbers[list(StratifiedKFold(int(k), shuffle=True, random_state=0).split(numbers, store.index.labels[numbers]))[int(i) - 1][0]]
 
-def _setup(cfg: TrainConfig, store: Store, say) -> tuple[Accelerator, _State, DataLoader, EpochOrder]:
+def _setup(task: Task, say) -> tuple[Accelerator, _State, DataLoader, EpochOrder]:
     "Accelerator, model and optimiser, training batches."
+    cfg = task.cfg
     if cfg.threads: torch.set_num_threads(cfg.threads)
-    if min(cfg.epochs, cfg.batch, cfg.checkpoint_every, cfg.pre.frames, cfg.pre.persons) < 1: raise ValueError("epochs, batch, checkpoint-every, pre.frames and pre.persons must be at least 1")
+    if min(cfg.epochs, cfg.batch, cfg.checkpoint_every) < 1: raise ValueError("epochs, batch and checkpoint-every must be at least 1")
     # accelerate keeps the precision and the device of a process's first run otherwise
     AcceleratorState._reset_state(reset_partial_state=int(os.environ.get("WORLD_SIZE", 1)) == 1)
     acc = Accelerator(mixed_precision=cfg.amp, cpu=pick_device(cfg.device) == "cpu")
     if acc.device.type == "cpu": keep_memory()
     if cfg.amp == "fp16" and acc.device.type == "cpu": raise ValueError("fp16 needs a GPU; on a CPU use --amp no or bf16")
-    numbers = training_clips(cfg, store)
     torch.manual_seed(seed_of(cfg.seed))
-    model = build_model(cfg.model, store.skeleton, len(store.classes), cfg.pre.channels)
-    if cfg.init: say(f"started from {cfg.init}" + (f", without {', '.join(o)}" if (o := load_weights(model, cfg.init)) else ""))
-    order, plain = EpochOrder(len(numbers), cfg.seed), copy.deepcopy(model).to(acc.device)
+    model = task.model()
+    if cfg.init: say(f"started from {cfg.init}" + (f", without {', '.join(o)}" if (o := task.start_from(model)) else ""))
+    order, plain = EpochOrder(len(task.numbers), cfg.seed), copy.deepcopy(model).to(acc.device)
     ema = AveragedModel(plain, multi_avg_fn=get_ema_multi_avg_fn(cfg.ema), use_buffers=True) if cfg.ema else None  # (a deep copy too)
-    loader = make_loader(store, numbers, max(cfg.batch // acc.num_processes, 1), cfg.pre.persons, cfg.workers, order)
-    model, optimizer, loader = acc.prepare(model, make_optimizer(model, cfg), loader)
+    loader = task.loader(task.numbers, max(cfg.batch // acc.num_processes, 1), order)
+    model, optimizer, loader = acc.prepare(model, task.optimizer(model), loader)
     return acc, _State(model, ema, plain, optimizer), loader, order
 
 # %% ../nbs/20_training.ipynb #2bbad0de
@@ -357,40 +374,38 @@ def _judged(history: list[dict], ends: list[int]) -> tuple[bool, int]:
     at = scores.index(max(scores))
     return history[-1]["epoch"] in ends and at == len(scores) - 1, len(scores) - 1 - at
 
-def _judge(acc: Accelerator, state: _State, row: dict, store: Store, cfg: TrainConfig, pipeline: Pipeline) -> None:
+def _judge(acc: Accelerator, state: _State, row: dict, task: Task) -> None:
     "Add validation loss and accuracy to the epoch's row; the first process judges for all, so that all stop together."
-    val = store.part(cfg.protocol, "val")
-    if cfg.part != "fit" or not len(val): return
+    if not len(task.val): return
     if acc.is_main_process:
-        logits, labels, _ = predict(state.weights(acc), make_loader(store, val, cfg.batch, cfg.pre.persons), pipeline, acc.device)
+        logits, labels, _ = predict(state.weights(acc), task.loader(task.val, task.cfg.batch), task.pipeline, acc.device)
         row.update(val_loss=F.cross_entropy(logits, labels).item(), val_top1=(logits.argmax(1) == labels).float().mean().item())
-    shared = [row]
-    row.update(broadcast_object_list(shared)[0])
+    row.update(broadcast_object_list([row])[0])
 
 # %% ../nbs/20_training.ipynb #768b079c
-def train(cfg: TrainConfig, quiet: bool = False, objective: Callable | None = None) -> list[dict]:
-    "Train (or go on training) and return the history: one dict an epoch."
-    if cfg.teacher and objective is None: raise ValueError("a teacher is heard by last.distillation.distil (which `python -m last train` calls), not by train alone")
+def train(cfg: TrainConfig, quiet: bool = False, kind: type[Task] = Task) -> list[dict]:
+    "Train (or go on training) the task made of the settings and their store; return the history: one dict an epoch."
+    if getattr(cfg, "teacher", "") and kind is Task: raise ValueError("a teacher is heard by last.distillation.distil (which `python -m last train` calls), not by train alone")
     store, out = Store(cfg.data), Path(cfg.out)
+    task = kind(cfg, store)
     meta = _start(cfg, store)
     say = (lambda *a: None) if quiet or int(os.environ.get("RANK", 0)) else print
-    acc, state, loader, order = _setup(cfg, store, say)
+    acc, state, loader, order = _setup(task, say)
     if (out / "checkpoint.pt").is_file(): state.load(acc, out / "checkpoint.pt")
     if acc.is_main_process:
         write_json(out / "config.json", meta)
-        names = store.index.names[training_clips(cfg, store)].tolist()
+        names = store.index.names[task.numbers].tolist()
         write_atomic(out / "trained_on.txt", lambda p: p.write_text("\n".join(names) + "\n"))
-    pipeline = Pipeline(store.skeleton, cfg.pre, cfg.aug, store.dataset.flip)
     ends = cycle_ends(cfg.epochs, cfg.schedule)
     if cfg.epochs not in ends: say(f"note: {cfg.epochs} epochs end inside a cycle, at a high learning rate (cycles end after 10, 30, 70, 150 epochs)")
     ends = ends or [cfg.epochs]
     stopped = lambda: bool(cfg.patience) and _judged(state.history, ends)[1] >= cfg.patience
     while state.epoch < cfg.epochs and not stopped():
         order.epoch = state.epoch
-        loss, top1 = train_epoch(acc, state.model, state.ema, state.optimizer, loader, pipeline, cfg, state.epoch, objective or from_labels(cfg))
+        loss, top1 = train_epoch(acc, state, loader, task)
         state.epoch += 1
         row = dict(epoch=state.epoch, lr=lr_at(state.epoch - 1e-9, cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup), loss=loss, top1=top1)
-        _judge(acc, state, row, store, cfg, pipeline)
+        _judge(acc, state, row, task)
         state.history.append(row)
         say("  ".join(f"{k} {v:.3g}" if k == "lr" else f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}/{cfg.epochs}" for k, v in row.items()))
         _save_epoch(acc, state, cfg, out, _judged(state.history, ends)[0], stopped() or state.epoch == cfg.epochs)
