@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from .datasets import Store
 from .evaluation import Scores, reliability
 from .parsing import ParseError
-from .training import Task, TrainConfig, load_run, make_loader, pick_device, predict, train, write_atomic
+from .training import Task, TrainConfig, environment, load_run, make_loader, pick_device, predict, train, write_atomic, write_json
 
 # %% ../nbs/41_distillation.ipynb #07eb60e4
 def kd_loss(
@@ -133,7 +133,7 @@ class RunLogitsConfig:
     device: str = ""  # cpu or cuda; default: the GPU if there is one
 
 def run_logits(cfg: RunLogitsConfig) -> dict:
-    "Write the file; how many clips it speaks of and how good the teacher is on them."
+    "Write the file; how many clips it speaks of and how good the teacher is on them (also as .json beside it)."
     if not cfg.runs: raise ValueError("no runs given")
     store, parts, seen = Store(cfg.data), set(), set()
     total, vectors, judges = np.zeros((len(store), len(store.classes))), [[] for _ in range(len(store))], [[] for _ in range(len(store))]
@@ -161,4 +161,6 @@ def run_logits(cfg: RunLogitsConfig) -> dict:
     TeacherLogits(store.index.names[heard], said, np.stack([np.concatenate(vectors[n] if cfg.features else vectors[n][:1]) for n in heard]), np.array([groups[tuple(judges[n])] for n in heard]), np.array(store.classes), np.array(sorted(seen)), store.fingerprint).save(cfg.out)
     s = Scores(store.index.names[heard], store.index.labels[heard], said)
     sure, right, share = reliability(s)
-    return dict(out=cfg.out, runs=len(cfg.runs), clips=len(heard), of=len(numbers), top1=100 * float((said.argmax(1) == s.labels).mean()), ece=float(np.nansum(np.abs(sure - right) * share)))
+    result = dict(out=cfg.out, runs=len(cfg.runs), seen=cfg.seen, clips=len(heard), of=len(numbers), top1=100 * float((said.argmax(1) == s.labels).mean()), ece=float(np.nansum(np.abs(sure - right) * share)))
+    write_json(Path(cfg.out).with_suffix(".json"), result | dict(models=[load_run(r).meta["config"]["model"] for r in cfg.runs], fingerprint=store.fingerprint, environment=environment()))
+    return result

@@ -28,7 +28,7 @@ from .distillation import TeacherLogits
 from .evaluation import Scores, reliability
 from .parsing import ParseError
 from .teacher import build_teacher, frames_at, import_timm, load_teacher_weights, normalise_video, read_video, teacher_shape
-from .training import EpochOrder, Task, config_from_dict, pick_device, seed_of, train, training_clips, write_atomic, write_json
+from .training import EpochOrder, Task, config_from_dict, environment, pick_device, seed_of, train, training_clips, write_atomic, write_json
 
 # %% ../nbs/42_video_teacher.ipynb #4b0a6b1c
 def find_videos(folder: str | Path, names: list[str]) -> dict[str, Path]:  # clip -> file, of those that have one
@@ -260,7 +260,9 @@ def video_logits(cfg: VideoLogitsConfig) -> dict:
     plan, out = _plan(cfg), Path(cfg.out)
     _check_folder(out, plan, write=rank == 0 and not cfg.verify)
     if cfg.verify: return verify_logits(cfg, plan)
-    names, files = plan.store.index.names.tolist(), find_videos(cfg.videos, plan.store.index.names.tolist())
+    names = plan.store.index.names.tolist()
+    files, problems = find_videos(cfg.videos, names), out / f"failed_{rank}.txt"
+    problems.unlink(missing_ok=True)  # of an earlier call
     mine = [n for n in range(rank, len(names), world) if plan.asked[n] >= 0]
     todo = [n for n in mine if not (out / f"{names[n]}.npy").is_file()]
     failed = {names[n]: f"{cfg.videos}: no video of {names[n]}" for n in todo if names[n] not in files}
@@ -289,7 +291,7 @@ def video_logits(cfg: VideoLogitsConfig) -> dict:
             spent[0] += read - start; spent[1] += end - read; start = end
             bar.update(len(items))
     done = len(todo) - len(failed)
-    if failed: write_atomic(out / f"failed_{rank}.txt", lambda p: p.write_text("\n".join(f"{n}\t{e}" for n, e in failed.items()) + "\n"))
+    if failed: write_atomic(problems, lambda p: p.write_text("\n".join(f"{n}\t{e}" for n, e in failed.items()) + "\n"))
     result = dict(out=cfg.out, asked=done, there_before=len(mine) - len(todo), failed=failed, seconds=sum(spent), reading=spent[0], network=spent[1], clips_per_second=done / sum(spent) if done else float("nan"))
     return result | (verify_logits(cfg, plan) if world == 1 else {})
 
@@ -318,4 +320,5 @@ def verify_logits(cfg: VideoLogitsConfig, plan: _Plan) -> dict:
         s = Scores(store.index.names[numbers], store.index.labels[numbers], logits[numbers])
         sure, right, share = reliability(s)
         result[part + "_scores"] = dict(clips=len(numbers), top1=100 * float((s.logits.argmax(1) == s.labels).mean()), ece=float(np.nansum(np.abs(sure - right) * share)))
+    write_json(out / "summary.json", result | dict(runs=[meta["config"] for _, _, meta in map(load_teacher, cfg.runs)], seen=cfg.seen, fingerprint=store.fingerprint, environment=environment()))
     return result
