@@ -20,7 +20,8 @@ from tyro.conf import Positional
 from last.datasets import Store
 from last.efficiency import cpu_name
 from last.export import ExportConfig, export
-from last.training import environment, load_run, write_json
+from last.settings import environment, write_json
+from last.training import load_run
 
 BARE = """
 import json, sys, time

@@ -12,7 +12,8 @@ import torch
 from last.efficiency import cpu_name, interleave, latency
 from last.model import build_model, count_cost
 from last.skeletons import SKELETONS, get_skeleton
-from last.training import environment, keep_memory, write_json
+from last.settings import environment, write_json
+from last.training import keep_memory
 
 ATTENTION = ("linear", "softmax")
 FRAMES = (64, 128, 256, 512, 1024)

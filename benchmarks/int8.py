@@ -18,7 +18,8 @@ from last import zoo  # noqa: F401  (the peers' names)
 from last.datasets import Store
 from last.efficiency import onnx_bytes, onnx_session
 from last.export import ExportConfig, Network, damage, divergence, example, export, feeds_of, logits_of_run, quantise, some_clips
-from last.training import environment, load_run, write_json
+from last.settings import environment, write_json
+from last.training import load_run
 
 
 @dataclass

@@ -37,7 +37,7 @@ def main():
     p.add_argument("--child", choices=("keep", "default"), help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.child: return child(a.child == "keep", a.frames, a.threads)
-    from last.training import environment, write_json
+    from last.settings import environment, write_json
     seconds = {"default": [], "keep": []}
     for _ in range(a.rounds):
         for how in seconds:

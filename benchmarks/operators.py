@@ -19,7 +19,7 @@ import tyro
 from tyro.conf import Positional
 
 from last.efficiency import cpu_name, interleave, latency, onnx_session
-from last.training import environment, write_json
+from last.settings import environment, write_json
 
 
 @dataclass

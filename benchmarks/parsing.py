@@ -14,7 +14,7 @@ import numpy as np
 
 from last.parsing import read_ntu_bodies
 from last.synthetic import ntu_text, sense
-from last.training import environment, write_json
+from last.settings import environment, write_json
 
 
 def naive(path):

@@ -17,7 +17,7 @@ import tyro
 from last.efficiency import cpu_name
 from last.synthetic import film, perform, write_video
 from last.teacher import TEACHERS, build_teacher, normalise_video, read_video
-from last.training import environment, pick_device, write_json
+from last.settings import environment, pick_device, write_json
 
 CLIPS = 114_480  # of NTU RGB+D 120
 

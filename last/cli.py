@@ -53,7 +53,7 @@ def _answered(cfg, r) -> str:
     if r.get("failed"): lines += [f"{len(r['failed'])} videos cannot be read, listed in {cfg.out}/failed_*.txt:", *(f"  {e}" for e in list(r["failed"].values())[:5])]
     if "packed" not in r: return "\n".join([*lines, f"this is one of several processes; when all are done: the same command with --verify packs {cfg.out}"])
     if r["broken"]: lines += [f"{len(r['broken'])} broken answers; remove them and ask again:", *(f"  {e}" for e in r["broken"][:5])]
-    if r["missing"]: lines.append(f"{len(r['missing'])} of {r['training']} training clips have no answer, for instance {', '.join(r['missing'][:3])}: train with --missing ce-only, or ask about them")
+    if r["missing"]: lines.append(f"{len(r['missing'])} of {r['training']} training clips have no answer, for instance {', '.join(r['missing'][:3])}: ask about them (runs of other --fold, or --seen use), or train on their labels (--missing ce-only)")
     for part in ("training", "test"):
         if s := r.get(part + "_scores"): lines.append(f"{part} clips: right on {s['top1']:.1f} % of {s['clips']}, calibration error {s['ece']:.3f}")
     return "\n".join([*lines, f"{r['answers']} answers packed in {r['packed']}"])
@@ -97,7 +97,7 @@ def load_defaults(cls: type, path: str | Path) -> Any:
     "A settings object from a YAML file; required settings that the file leaves open stay open."
     import tyro
     import yaml
-    from last.training import check_settings
+    from last.settings import check_settings
     if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file")
     try: values = yaml.safe_load(Path(path).read_text()) or {}
     except yaml.YAMLError as e: raise ValueError(f"{path}: broken YAML ({str(e).splitlines()[0]} {getattr(e, 'problem_mark', '')})") from None
@@ -153,7 +153,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt: print("\ninterrupted" + "; the same command goes on from here" * (args[0] in ("prepare", "train", "ablate", "teacher-finetune", "teacher-logits")), file=sys.stderr); return 130
     except (ValueError, OSError, ImportError, FloatingPointError) as e:
         if debug: raise
-        print(f"error: {e}" if str(e) else f"error: {type(e).__name__}", file=sys.stderr)
+        lines = str(e).strip().splitlines() or [type(e).__name__]
+        print("error: " + (lines[-1].partition(": ")[2] if lines[0].startswith("Caught ") else str(e).strip() or lines[0]), file=sys.stderr)  # "Caught": from a process that loads data, with its traceback
         return 2
     except RuntimeError as e:
         if debug or not any(w in str(e) for w in ("out of memory", "can't allocate memory")): raise

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from .datasets import Store
 from .evaluation import Scores, reliability
 from .parsing import ParseError
-from .training import Task, TrainConfig, environment, load_run, make_loader, pick_device, predict, train, write_atomic, write_json
+from .settings import environment, pick_device, write_atomic, write_json
+from .training import Task, TrainConfig, load_run, make_loader, predict, train, trained_on
 
 # %% ../nbs/41_distillation.ipynb #07eb60e4
 def kd_loss(
@@ -93,8 +94,11 @@ class Taught(Task):
             raise ValueError(f"{cfg.teacher}: this teacher was trained on {len(strange)} clips that are not in the {cfg.part} part of {cfg.protocol}, for instance {min(strange)}; what it knows of them (test or validation clips, or their copies) would leak")
         if cfg.gamma and not teacher.features.shape[1]: raise ValueError(f"{cfg.teacher}: gamma needs features, and none were kept; write them with --features")
         self.logits, self.features, self.source = teacher.of(store)
+        self.taught_on = set(teacher.seen.tolist())
         gone = self.numbers[self.logits[self.numbers].isnan().any(1).numpy()]
         if len(gone) and cfg.missing == "error": raise ValueError(f"{cfg.teacher}: says nothing of {len(gone)} of {len(self.numbers)} training clips, for instance {store.index.names[gone[0]]}; --missing ce-only trains these on their labels")
+
+    def also_seen(self) -> set[str]: return super().also_seen() | self.taught_on
 
     def model(self) -> torch.nn.Module:
         "The student; what enters its last dropout and classifier is noted for `gamma`."
@@ -142,9 +146,9 @@ def run_logits(cfg: RunLogitsConfig) -> dict:
         if run.meta["fingerprint"] != store.fingerprint: raise ValueError(f"{folder}: trained on other data than {cfg.data}")
         parts.add((run.meta["config"]["protocol"], run.meta["config"]["part"]))
         if len(parts) > 1: raise ValueError(f"{folder}: trained under {parts.pop()}, an earlier run under {parts.pop()}; a teacher's runs share protocol and part")
-        numbers, known = store.part(*next(iter(parts))), set((Path(folder) / "trained_on.txt").read_text().split("\n"))
+        numbers, known = store.part(*next(iter(parts))), trained_on(folder)
         if run.meta["classes"] != list(store.classes): raise ValueError(f"{folder}: other classes than {cfg.data}")
-        seen |= known - {""}
+        seen |= known
         asked = np.array([n for n in numbers if cfg.seen == "use" or store.index.names[n] not in known], int)
         if not len(asked): continue
         device, loader = pick_device(cfg.device), make_loader(store, asked, 64, run.pipeline.pre.persons)

@@ -33,7 +33,8 @@ from tqdm import tqdm
 from .agcn import FlatLinear
 from .model import MODELS, FrameConv, SkeletonModel, build_model, count_cost
 from .skeletons import Skeleton, get_skeleton
-from .training import environment, keep_memory, write_json
+from .settings import environment, write_json
+from .training import keep_memory
 
 # %% ../nbs/22_efficiency.ipynb #e7a8796a
 class ProductCounter(TorchFunctionMode):

@@ -17,7 +17,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, top_k_accuracy_sco
 
 from .datasets import Store
 from .parsing import ParseError
-from .training import environment, keep_memory, load_run, make_loader, pick_device, predict, write_atomic, write_json
+from .settings import environment, pick_device, write_atomic, write_json
+from .training import keep_memory, load_run, make_loader, predict, trained_on
 
 # %% ../nbs/21_evaluation.ipynb #6d4181ac
 @dataclass
@@ -146,9 +147,7 @@ def _clips_to_test(cfg: EvaluateConfig, store: Store, meta: dict) -> np.ndarray:
     if meta["skeleton"] != store.skeleton.name or meta["classes"] != store.classes: raise ValueError(f"{cfg.run} was trained on {meta['dataset']} ({meta['skeleton']}, {len(meta['classes'])} classes); {cfg.data} has other joints or classes")
     numbers = store.part(cfg.protocol or meta["config"]["protocol"], cfg.part)
     if not len(numbers): raise ValueError(f"{cfg.data}: no {cfg.part} clips under this protocol")
-    trained = Path(cfg.run) / "trained_on.txt"
-    if not trained.is_file(): raise FileNotFoundError(f"{trained}: missing, so nobody can say which clips this run has seen")
-    seen = np.intersect1d(store.index.names[numbers], trained.read_text().splitlines())
+    seen = np.intersect1d(store.index.names[numbers], list(trained_on(cfg.run)))
     if len(seen): raise ValueError(f"{len(seen)} of {len(numbers)} {cfg.part} clips were in this run's training (protocol {meta['config']['protocol']}, part {meta['config']['part']}), for instance {seen[0]}")
     return numbers
 

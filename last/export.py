@@ -27,7 +27,8 @@ from .efficiency import BACKENDS, network_file, onnx_bytes, onnx_session
 from .model import SkeletonModel
 from .preprocessing import PreprocessConfig, collate
 from .skeletons import get_skeleton
-from .training import Run, config_from_dict, load_run, write_atomic
+from .settings import config_from_dict, write_atomic
+from .training import Run, load_run, trained_on
 
 # %% ../nbs/60_export.ipynb #0afefd57
 class Network(nn.Module):
@@ -151,7 +152,7 @@ def some_clips(run: Run, folder: str | Path, data: str, n: int) -> list[np.ndarr
     "Evenly spread clips that the run was trained on; invented ones without a store."
     if n < 2: raise ValueError("--clips must be at least 2")
     if data:
-        store, names = Store(data), set((Path(folder) / "trained_on.txt").read_text().split("\n"))
+        store, names = Store(data), trained_on(folder)
         if store.fingerprint != run.meta["fingerprint"]: raise ValueError(f"{data}: not the data that {folder} was trained on")
         mine = [i for i, name in enumerate(store.index.names.tolist()) if name in names]
         return [store[mine[i]] for i in np.linspace(0, len(mine) - 1, min(n, len(mine))).astype(int)]

@@ -192,7 +192,7 @@ def frames_at(
     frames: int = 16,
     rng: np.random.Generator | None = None,  # given: a random frame of each piece, for training
 ) -> np.ndarray:  # (frames,) int
-    "The middle frames of equal pieces of n frames; short clips repeat some."
+    "One frame of each of equal pieces of n frames: the middle one, or a random one; short clips repeat some."
     return ((np.arange(frames) + (0.5 if rng is None else rng.random(frames))) * n / frames).astype(int)
 
 def crop_size(width: int, height: int, size: int, how: str) -> tuple[int, int]:

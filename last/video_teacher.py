@@ -28,14 +28,15 @@ from .distillation import TeacherLogits
 from .evaluation import Scores, reliability
 from .parsing import ParseError
 from .teacher import build_teacher, frames_at, import_timm, load_teacher_weights, normalise_video, read_video, teacher_shape
-from .training import EpochOrder, Task, config_from_dict, environment, pick_device, seed_of, train, training_clips, write_atomic, write_json
+from .settings import config_from_dict, environment, pick_device, write_atomic, write_json
+from .training import EpochOrder, Task, seed_of, train, trained_on, training_clips
 
 # %% ../nbs/42_video_teacher.ipynb #4b0a6b1c
 def find_videos(folder: str | Path, names: list[str]) -> dict[str, Path]:  # clip -> file, of those that have one
     "Videos by clip name, anywhere in a folder: `<clip>.avi` or `<clip>_anything.avi` (.mp4, .mkv, .mov, .webm)."
     folder, wanted, found = Path(folder), set(names), {}
     if not folder.is_dir(): raise FileNotFoundError(f"{folder}: no such folder")
-    for at, _, files in os.walk(folder):
+    for at, _, files in os.walk(folder, followlinks=True):
         for f in files:
             stem, kind = os.path.splitext(f)
             if kind.lower() not in (".avi", ".mp4", ".mkv", ".mov", ".webm"): continue
@@ -55,7 +56,7 @@ class FinetuneConfig:
     out: str  # folder of the run; an interrupted run there is continued
     protocol: str  # e.g. xsub
     model: str = "vit_b"  # vit_b, vit_s: VideoMAE V2; tsm: small enough for a CPU
-    init: str = ""  # weights to start from: the authors' checkpoint, or last.safetensors of a run
+    init: str = ""  # weights to start from: the authors' checkpoint, or a run of this command
     part: Literal["fit", "train"] = "train"  # train: the whole training part; fit: leave the validation part out and report on it
     fold: str = ""  # "1/3": leave out the first of three parts of the clips, so that this run can teach about clips it has not seen
     frames: int = 0  # 0: as the network is meant
@@ -108,7 +109,8 @@ class VideoClips(Dataset):
         if not kept.is_file():
             video = read_video(file, 0, self.shape.size, self.cfg.how)
             write_atomic(kept, lambda p: save_array(p, video))
-        video = np.load(kept, mmap_mode="r")
+        try: video = np.load(kept, mmap_mode="r")
+        except (ValueError, EOFError) as e: raise ParseError(f"{kept}: not a decoded video ({e}); remove it") from None
         return video[frames_at(len(video), self.shape.frames, rng)]
 
     def __len__(self): return len(self.numbers)
@@ -125,7 +127,7 @@ def save_array(path: Path, a: np.ndarray) -> None:
 
 # %% ../nbs/42_video_teacher.ipynb #e135c22d
 class VideoPipeline:
-    "(uint8 (B, T, S, S, 3), labels (B,), generator or None) -> normalised (B, 3, T, S, S), labels; with a generator cropped, flipped, and mixed, the labels then (B, classes)."
+    "(uint8 (B, T, S, S, 3), labels (B,), generator or None) -> normalised (B, 3, T, S, S), labels; with a generator cropped, flipped, and (even batches, which leaves out the odd last one) mixed, the labels then (B, classes)."
     def __init__(self, cfg: FinetuneConfig, classes: int):
         import_timm()
         from timm.data.mixup import Mixup
@@ -154,6 +156,7 @@ class VideoTask(Task):
     def __init__(self, cfg: FinetuneConfig, store: Store):
         self.cfg, self.store, self.shape = cfg, store, teacher_shape(cfg.model, cfg.frames, cfg.size)
         if not 0 < cfg.crop[0] <= cfg.crop[1] <= 1: raise ValueError(f"crop: expected shares of the picture, 0 < low <= high <= 1, found {cfg.crop}")
+        if (cfg.mixup or cfg.cutmix) and (share := max(cfg.batch // int(os.environ.get("WORLD_SIZE", 1)), 1)) % 2: raise ValueError(f"batch: mixup and CutMix pair clips, so a process needs an even number of them in a step, not {share}")
         self.files = find_videos(cfg.videos, store.index.names.tolist())
         there = np.array([n in self.files for n in store.index.names.tolist()])
         wanted, val = training_clips(cfg, store), store.part(cfg.protocol, "val") if cfg.part == "fit" else np.zeros(0, int)
@@ -163,7 +166,7 @@ class VideoTask(Task):
         self.pipeline = VideoPipeline(cfg, len(store.classes))
 
     def model(self) -> torch.nn.Module: return build_teacher(self.shape, len(self.store.classes), self.cfg.drop_path)
-    def start_from(self, model: torch.nn.Module) -> list[str]: return load_teacher_weights(model, self.cfg.init)
+    def start_from(self, model: torch.nn.Module) -> list[str]: return load_teacher_weights(model, Path(self.cfg.init) / "last.safetensors" if Path(self.cfg.init).is_dir() else self.cfg.init)
 
     def optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         from timm.optim import param_groups_layer_decay
@@ -195,7 +198,7 @@ def load_teacher(path: str | Path) -> tuple[torch.nn.Module, FinetuneConfig, dic
 # %% ../nbs/42_video_teacher.ipynb #c35754ca
 @dataclass
 class VideoLogitsConfig:
-    "Ask video networks about every clip of a store, once; then pack the answers for `train --teacher`."
+    "Ask video networks about the clips of a store, once; then pack the answers for `train --teacher`."
     runs: list[str]  # folders of `teacher-finetune`; a clip is for the first that was not trained on it
     data: str  # folder of the store
     videos: str  # folder with the clips' videos
@@ -234,16 +237,22 @@ class _Plan:
 def _plan(cfg: VideoLogitsConfig) -> _Plan:
     "Check the runs, and give each clip to one."
     if not cfg.runs: raise ValueError("no runs given")
-    store, parts, weights, seen = Store(cfg.data), set(), [], []
+    store, parts, weights, seen, widths = Store(cfg.data), set(), [], [], set()
     for folder in cfg.runs:
-        _, _, meta = load_teacher(folder)
+        network, _, meta = load_teacher(folder)
         if meta["fingerprint"] != store.fingerprint: raise ValueError(f"{folder}: trained on other data than {cfg.data}")
         parts.add((meta["config"]["protocol"], meta["config"]["part"]))
         if len(parts) > 1: raise ValueError(f"{folder}: trained under {parts.pop()}, an earlier run under {parts.pop()}; a teacher's runs share protocol and part")
         weights.append(hashlib.sha256((Path(folder) / "last.safetensors").read_bytes()).hexdigest()[:16])
-        seen.append(set((Path(folder) / "trained_on.txt").read_text().split("\n")) - {""})
+        seen.append(trained_on(folder))
+        widths.add(network.head.in_features)
     asked = np.array([next((i for i, s in enumerate(seen) if n not in s), 0 if cfg.seen == "use" else -1) for n in store.index.names.tolist()])
-    return _Plan(store, *parts.pop(), seen, asked, dict(weights=weights, fingerprint=store.fingerprint, classes=list(store.classes), seen=cfg.seen, features=cfg.features))
+    protocol, part = parts.pop()
+    if cfg.features and len(widths) > 1: raise ValueError(f"features: the runs' vectors have different lengths ({', '.join(map(str, sorted(widths)))})")
+    own = asked[store.part(protocol, part)] < 0
+    if own.all(): raise ValueError("every run was trained on every training clip: train runs with --fold 1/3, 2/3, 3/3, or take --seen use")
+    if own.any(): warnings.warn(f"{own.sum()} of {len(own)} training clips will have no answer, because all these runs were trained on them; add the runs of the other folds, or take --seen use")
+    return _Plan(store, protocol, part, seen, asked, dict(weights=weights, fingerprint=store.fingerprint, classes=list(store.classes), seen=cfg.seen, features=cfg.features))
 
 def _check_folder(out: Path, plan: _Plan, write: bool) -> None:
     "teacher.json of a folder of answers: there and the same, or new."
@@ -255,11 +264,11 @@ def _check_folder(out: Path, plan: _Plan, write: bool) -> None:
 # %% ../nbs/42_video_teacher.ipynb #c7f0931f
 @torch.no_grad()
 def video_logits(cfg: VideoLogitsConfig) -> dict:
-    "Ask what has not been answered yet (this process's share of it), then verify and pack if no other process is at work."
+    "Ask what has not been answered yet (this process's share of it); then verify and pack, if this is the only process (WORLD_SIZE is 1)."
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     plan, out = _plan(cfg), Path(cfg.out)
     _check_folder(out, plan, write=rank == 0 and not cfg.verify)
-    if cfg.verify: return verify_logits(cfg, plan)
+    if cfg.verify: return verify_logits(cfg, plan) if rank == 0 else {}
     names = plan.store.index.names.tolist()
     files, problems = find_videos(cfg.videos, names), out / f"failed_{rank}.txt"
     problems.unlink(missing_ok=True)  # of an earlier call
@@ -267,7 +276,7 @@ def video_logits(cfg: VideoLogitsConfig) -> dict:
     todo = [n for n in mine if not (out / f"{names[n]}.npy").is_file()]
     failed = {names[n]: f"{cfg.videos}: no video of {names[n]}" for n in todo if names[n] not in files}
     device = pick_device(cfg.device)
-    if device == "cuda": device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+    if device == "cuda": device = f"cuda:{int(os.environ.get('LOCAL_RANK', rank)) % torch.cuda.device_count()}"
     kind, spent, bar = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(cfg.amp), [0.0, 0.0], tqdm(total=len(todo) - len(failed), desc="clips", disable=rank > 0 or None)
     for i, folder in enumerate(cfg.runs):
         numbers = np.array([n for n in todo if plan.asked[n] == i and names[n] in files], int)
@@ -285,6 +294,7 @@ def video_logits(cfg: VideoLogitsConfig) -> dict:
                     found = model.get_features(normalise_video(torch.stack([v for _, v in good]).to(device)))
                     logits = model.head(found)
                 for (n, _), f, a in zip(good, found.float().cpu().numpy(), logits.float().cpu().numpy()):
+                    if not (np.isfinite(a).all() and np.isfinite(f).all()): failed[names[n]] = f"{files[names[n]]}: the network's answer is not finite; try --amp bf16 or no"; continue
                     if cfg.features: write_atomic(out / "features" / f"{names[n]}.npy", lambda p: save_array(p, f))
                     write_atomic(out / f"{names[n]}.npy", lambda p: save_array(p, a))
             end = time.perf_counter()
@@ -305,7 +315,8 @@ def verify_logits(cfg: VideoLogitsConfig, plan: _Plan) -> dict:
         try:
             a = np.load(out / f"{name}.npy", allow_pickle=False)
             f = np.load(out / "features" / f"{name}.npy", allow_pickle=False) if cfg.features else np.zeros(0, np.float32)
-            if a.shape != (classes,) or not np.isfinite(a).all() or not np.isfinite(f).all(): raise ValueError(f"expected {classes} finite numbers, found {a.shape}")
+            if a.shape != (classes,): raise ValueError(f"expected {classes} numbers, found {a.shape}")
+            if not (np.isfinite(a).all() and np.isfinite(f).all()): raise ValueError("not finite")
         except (ValueError, OSError, EOFError) as e: broken.append(f"{out / f'{name}.npy'}: {e}"); continue
         names.append(name); answers.append(a); features.append(f); source.append(plan.asked[n])
     if not names: raise ValueError(f"{out}: no answers here yet" + (f", {len(broken)} broken ones, for instance {broken[0]}" if broken else ""))

@@ -1,4 +1,4 @@
-"""A teacher's answers, killed for real in the middle (SIGKILL), and asked again."""
+"""A teacher's answers: asking is killed for real (SIGKILL) and goes on where it was."""
 import subprocess
 import sys
 import time
