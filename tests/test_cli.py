@@ -46,7 +46,8 @@ def test_configs_load(name):
     from last.cli import load_defaults
     from last.datasets import DATASETS
     from last.training import TrainConfig, cycle_ends
-    cfg = load_defaults(TrainConfig, ROOT / "configs" / name)
+    from last.video_teacher import FinetuneConfig
+    cfg = load_defaults(FinetuneConfig if "teacher" in name else TrainConfig, ROOT / "configs" / name)
     dataset = next((d for d in DATASETS.values() if name.startswith(d.name.replace("-", "_"))), DATASETS["synthetic"])
     assert cfg.protocol in dataset.protocols
     assert cfg.epochs in cycle_ends(cfg.epochs, cfg.schedule) and cfg.epochs > cfg.warmup
