@@ -116,6 +116,7 @@ class Taught(Task):
         source = torch.where(heard, self.source[numbers].to(logits.device), -1 - torch.arange(len(labels), device=logits.device))  # clips not heard of are comparable with none
         return total + self.cfg.gamma * similarity_loss(self.pooled.float(), self.features[numbers].to(logits.device), source)
 
+# %% ../nbs/41_distillation.ipynb #2a0cc22d
 def distil(cfg: TrainConfig, quiet: bool = False) -> list[dict]:
     "Train; with `cfg.teacher`, from a teacher as well. What `python -m last train` calls."
     return train(cfg, quiet, Taught if cfg.teacher else Task)

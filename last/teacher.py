@@ -108,6 +108,7 @@ class TSMConfig:
 
 TEACHERS["tsm"] = TSMConfig()
 
+# %% ../nbs/40_teacher.ipynb #95d2f315
 class ShiftedConv(nn.Module):
     "A 2-D convolution whose input comes in part from the frames before and behind."
     def __init__(self, conv: nn.Module, frames: int):
@@ -144,6 +145,7 @@ class TSM(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor: return self.head(self.get_features(video))  # (B, classes)
 
+# %% ../nbs/40_teacher.ipynb #8ad096ac
 def teacher_shape(
     name: str,
     frames: int = 0,  # 0: as the network is meant
