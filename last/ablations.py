@@ -98,6 +98,7 @@ def lacks_teacher(cfg: AblateConfig, grid: Grid, clips: str, row: str) -> str:
     done = all((Path(cfg.out) / f"{slug(store)}-{p}_{slug(row)}_{seed}.json").is_file() for p in (protocol, *more) for seed in cfg.seeds)
     return file if file and not done and not Path(file).is_file() else ""
 
+# %% ../nbs/50_ablations.ipynb #ae06e605
 def one_run(cfg: AblateConfig, grid: Grid, clips: str, row: str, seed: int) -> list[Path]:
     "Train and test one row with one seed; the JSON files, one a tested protocol."
     store, protocol, *more = clips.split()

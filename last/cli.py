@@ -42,6 +42,14 @@ def _benched(cfg, entries) -> str:
     from last.efficiency import bench_table
     return f"{bench_table(entries, cfg.threads[0], cfg.batches[0])}\nall of it in {cfg.out}"
 
+def _exported(cfg, r) -> str:
+    return f"{r['file']}: {r['bytes'] / 1e6:.2f} MB, {r['precision']}; against the run on {r['compared']} {r['clips']}: largest difference {r['difference']:.1e} of the largest output, same class for {100 * r['agreement']:.1f} %"
+
+def _ablated(cfg, files) -> str:
+    from last.ablations import ablation_rows, ablation_table, load_grid
+    return f"{ablation_table(ablation_rows(cfg.out, load_grid(cfg.grid)))}\n{len(files)} results in {cfg.out}"
+
+# %% ../nbs/90_cli.ipynb #0ba86f6b
 def _asked(cfg, r) -> str:
     return f"{r['out']}: {r['runs']} runs on {r['clips']} of {r['of']} training clips, right on {r['top1']:.1f} %, calibration error {r['ece']:.3f}"
 
@@ -57,13 +65,6 @@ def _answered(cfg, r) -> str:
     for part in ("training", "test"):
         if s := r.get(part + "_scores"): lines.append(f"{part} clips: right on {s['top1']:.1f} % of {s['clips']}, calibration error {s['ece']:.3f}")
     return "\n".join([*lines, f"{r['answers']} answers packed in {r['packed']}"])
-
-def _exported(cfg, r) -> str:
-    return f"{r['file']}: {r['bytes'] / 1e6:.2f} MB, {r['precision']}; against the run on {r['compared']} {r['clips']}: largest difference {r['difference']:.1e} of the largest output, same class for {100 * r['agreement']:.1f} %"
-
-def _ablated(cfg, files) -> str:
-    from last.ablations import ablation_rows, ablation_table, load_grid
-    return f"{ablation_table(ablation_rows(cfg.out, load_grid(cfg.grid)))}\n{len(files)} results in {cfg.out}"
 
 # %% ../nbs/90_cli.ipynb #4234db11
 @dataclass

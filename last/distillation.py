@@ -137,25 +137,35 @@ class RunLogitsConfig:
     features: bool = False  # keep the vectors before the classifier too, for `train --gamma`
     device: str = ""  # cpu or cuda; default: the GPU if there is one
 
-def run_logits(cfg: RunLogitsConfig) -> dict:
-    "Write the file; how many clips it speaks of and how good the teacher is on them (also as .json beside it)."
-    if not cfg.runs: raise ValueError("no runs given")
-    store, parts, seen = Store(cfg.data), set(), set()
-    total, vectors, judges = np.zeros((len(store), len(store.classes))), [[] for _ in range(len(store))], [[] for _ in range(len(store))]
-    for i, folder in enumerate(cfg.runs):
+# %% ../nbs/41_distillation.ipynb #7fc30294
+def _answers(cfg: RunLogitsConfig, store: Store) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray, np.ndarray]], set[str]]:
+    "Clips of the runs' training part; of each run that can be asked: clips, probabilities, features; names of the clips that the runs know."
+    parts, seen, answers = set(), set(), []
+    for folder in cfg.runs:
         run = load_run(folder)
         if run.meta["fingerprint"] != store.fingerprint: raise ValueError(f"{folder}: trained on other data than {cfg.data}")
+        if run.meta["classes"] != list(store.classes): raise ValueError(f"{folder}: other classes than {cfg.data}")
         parts.add((run.meta["config"]["protocol"], run.meta["config"]["part"]))
         if len(parts) > 1: raise ValueError(f"{folder}: trained under {parts.pop()}, an earlier run under {parts.pop()}; a teacher's runs share protocol and part")
         numbers, known = store.part(*next(iter(parts))), trained_on(folder)
-        if run.meta["classes"] != list(store.classes): raise ValueError(f"{folder}: other classes than {cfg.data}")
         seen |= known
         asked = np.array([n for n in numbers if cfg.seen == "use" or store.index.names[n] not in known], int)
         if not len(asked): continue
         device, loader = pick_device(cfg.device), make_loader(store, asked, 64, run.pipeline.pre.persons)
-        logits, _, _ = predict(run.model.to(device), loader, run.pipeline, device)
-        total[asked] += logits.softmax(-1).numpy()
+        probabilities = predict(run.model.to(device), loader, run.pipeline, device)[0].softmax(-1).numpy()
         found = predict(Features(run.model), loader, run.pipeline, device)[0].numpy() if cfg.features else np.zeros((len(asked), 0), np.float32)
+        answers.append((asked, probabilities, found))
+    return numbers, answers, seen
+
+# %% ../nbs/41_distillation.ipynb #7912bec0
+def run_logits(cfg: RunLogitsConfig) -> dict:
+    "Write the file; how many clips it speaks of and how good the teacher is on them (also as .json beside it)."
+    if not cfg.runs: raise ValueError("no runs given")
+    store = Store(cfg.data)
+    numbers, answers, seen = _answers(cfg, store)
+    total, vectors, judges = np.zeros((len(store), len(store.classes))), [[] for _ in range(len(store))], [[] for _ in range(len(store))]
+    for i, (asked, probabilities, found) in enumerate(answers):
+        total[asked] += probabilities
         for n, f in zip(asked, found): vectors[n].append(f); judges[n].append(i)
     votes = np.array([len(j) for j in judges])
     heard = numbers[votes[numbers] > 0]

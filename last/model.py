@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'PRESETS', 'masked', 'BatchNorm', 'side_by_side', 'SkeletonModel', 'LASTConfig', 'FrameConv', 'LASTBlock',
-           'FoldedNorm', 'fold_block', 'LAST', 'register_model', 'changed', 'build_model', 'count_cost']
+           'FoldedNorm', 'fold_block', 'LAST', 'register_model', 'changed', 'build_model', 'count_cost',
+           'inspect_blocks']
 
 # %% ../nbs/13_model.ipynb #e31b123e
 import copy
@@ -216,19 +217,6 @@ class LAST(SkeletonModel):
         for b in m.blocks: fold_block(b)
         return m
 
-    @torch.no_grad()
-    def inspect(self, x: Tensor, mask: Tensor | None = None) -> list[dict[str, Tensor]]:
-        "Of person 0, for each block: `graphs` (N, K, V, V) and, where there is attention, `attention` (N, H, T', T') at the block's T'. For pictures; in eval mode."
-        if self.training: raise RuntimeError("inspect a model in eval mode: model.eval()")
-        if x.ndim == 5: x, mask = x[..., 0], None if mask is None else mask[..., 0].to(x.dtype)
-        (x, mask), out = self.stemmed(x, mask), []
-        for b in self.blocks:
-            mask_out = None if mask is None else mask[:, ::b.stride]
-            out.append(dict(graphs=b.graph.graphs(x, mask)))
-            if b.attention is not None: out[-1]["attention"] = b.attention.weights(b.shifted(x, mask, mask_out), mask_out)
-            x, mask = b(x, mask)
-        return out
-
 # %% ../nbs/13_model.ipynb #7ca25191
 MODELS: dict[str, Callable[..., SkeletonModel]] = {}  # name -> (skeleton, classes, in_channels) -> model
 
@@ -292,3 +280,21 @@ def count_cost(
     with FlopCounterMode(display=False) as counter: model.eval()(torch.zeros(1, in_channels, T, skeleton.V, M, device=device))
     model.train(was)
     return dict(params=sum(p.numel() for p in model.parameters()), macs=counter.get_total_flops() // 2)
+
+# %% ../nbs/13_model.ipynb #f1c95ac9
+@torch.no_grad()
+def inspect_blocks(
+    model: LAST,  # in eval mode
+    x: Tensor,  # (N, C, T, V), or (N, C, T, V, M), of which person 0 is taken
+    mask: Tensor | None = None,  # (N, T) or (N, T, M)
+) -> list[dict[str, Tensor]]:  # for each block: `graphs` (N, K, V, V) and, where there is attention, `attention` (N, H, T', T')
+    "Which joints each block links, and which frames it looks at."
+    if model.training: raise RuntimeError("inspect a model in eval mode: model.eval()")
+    if x.ndim == 5: x, mask = x[..., 0], None if mask is None else mask[..., 0].to(x.dtype)
+    (x, mask), out = model.stemmed(x, mask), []
+    for b in model.blocks:
+        mask_out = None if mask is None else mask[:, ::b.stride]
+        out.append(dict(graphs=b.graph.graphs(x, mask)))
+        if b.attention is not None: out[-1]["attention"] = b.attention.weights(b.shifted(x, mask, mask_out), mask_out)
+        x, mask = b(x, mask)
+    return out

@@ -38,6 +38,7 @@ def import_timm() -> None:
     try: import timm  # noqa: F401
     except ImportError: raise ImportError("the video teacher needs timm: pip install -e '.[teacher]' in the repository") from None
 
+# %% ../nbs/40_teacher.ipynb #62591d75
 @dataclass(frozen=True)
 class VideoMAEConfig:
     "The shape of a VideoMAE V2 classifier."

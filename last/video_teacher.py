@@ -178,6 +178,7 @@ class VideoTask(Task):
     def loss(self, model: torch.nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=0.0 if labels.ndim == 2 else self.cfg.label_smoothing)  # mixed labels are smoothed already
 
+# %% ../nbs/42_video_teacher.ipynb #14837d23
 def finetune(cfg: FinetuneConfig, quiet: bool = False) -> list[dict]:
     "Train a video network; the run folder is like one of `train`."
     return train(cfg, quiet, VideoTask)
@@ -262,6 +263,16 @@ def _check_folder(out: Path, plan: _Plan, write: bool) -> None:
     elif write: write_json(file, plan.identity)
 
 # %% ../nbs/42_video_teacher.ipynb #c7f0931f
+def _answer(model: torch.nn.Module, items: list, cfg: VideoLogitsConfig, device: str) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+    "Logits and features of a batch, by the number of the clip."
+    kind = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(cfg.amp)
+    with torch.autocast(device.partition(":")[0], kind, enabled=kind is not None):
+        found = model.get_features(normalise_video(torch.stack([v for _, v in items]).to(device)))
+        logits = model.head(found)
+    numbers = [n for n, _ in items]
+    return dict(zip(numbers, logits.float().cpu().numpy())), dict(zip(numbers, found.float().cpu().numpy()))
+
+# %% ../nbs/42_video_teacher.ipynb #f8c1c8b5
 @torch.no_grad()
 def video_logits(cfg: VideoLogitsConfig) -> dict:
     "Ask what has not been answered yet (this process's share of it); then verify and pack, if this is the only process (WORLD_SIZE is 1)."
@@ -277,7 +288,7 @@ def video_logits(cfg: VideoLogitsConfig) -> dict:
     failed = {names[n]: f"{cfg.videos}: no video of {names[n]}" for n in todo if names[n] not in files}
     device = pick_device(cfg.device)
     if device == "cuda": device = f"cuda:{int(os.environ.get('LOCAL_RANK', rank)) % torch.cuda.device_count()}"
-    kind, spent, bar = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(cfg.amp), [0.0, 0.0], tqdm(total=len(todo) - len(failed), desc="clips", disable=rank > 0 or None)
+    spent, bar = [0.0, 0.0], tqdm(total=len(todo) - len(failed), desc="clips", disable=rank > 0 or None)
     for i, folder in enumerate(cfg.runs):
         numbers = np.array([n for n in todo if plan.asked[n] == i and names[n] in files], int)
         if not len(numbers): continue
@@ -289,14 +300,11 @@ def video_logits(cfg: VideoLogitsConfig) -> dict:
             failed |= {names[n]: video for n, video in items if isinstance(video, str)}
             good = [(n, video) for n, video in items if not isinstance(video, str)]
             read = time.perf_counter()
-            if good:
-                with torch.autocast(device.partition(":")[0], kind, enabled=kind is not None):
-                    found = model.get_features(normalise_video(torch.stack([v for _, v in good]).to(device)))
-                    logits = model.head(found)
-                for (n, _), f, a in zip(good, found.float().cpu().numpy(), logits.float().cpu().numpy()):
-                    if not (np.isfinite(a).all() and np.isfinite(f).all()): failed[names[n]] = f"{files[names[n]]}: the network's answer is not finite; try --amp bf16 or no"; continue
-                    if cfg.features: write_atomic(out / "features" / f"{names[n]}.npy", lambda p: save_array(p, f))
-                    write_atomic(out / f"{names[n]}.npy", lambda p: save_array(p, a))
+            logits, features = _answer(model, good, cfg, device) if good else ({}, {})
+            for n, a in logits.items():
+                if not (np.isfinite(a).all() and np.isfinite(features[n]).all()): failed[names[n]] = f"{files[names[n]]}: the network's answer is not finite; try --amp bf16 or no"; continue
+                if cfg.features: write_atomic(out / "features" / f"{names[n]}.npy", lambda p: save_array(p, features[n]))
+                write_atomic(out / f"{names[n]}.npy", lambda p: save_array(p, a))
             end = time.perf_counter()
             spent[0] += read - start; spent[1] += end - read; start = end
             bar.update(len(items))
