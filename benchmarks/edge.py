@@ -18,7 +18,6 @@ import tyro
 from tyro.conf import Positional
 
 from last.datasets import Store
-from last.efficiency import cpu_name
 from last.export import ExportConfig, export
 from last.settings import environment, write_json
 from last.training import load_run
@@ -94,7 +93,7 @@ def main(cfg: Config) -> None:
         out[name] = {k: float(np.median([r[k] for r in runs])) for k in ("start_s", "clip_ms", "memory_mb")}
         out[name].update(bytes=sizes.get(name), largest_difference=float(np.abs(p - ours).max()), same_class=100 * float((p.argmax(1) == ours.argmax(1)).mean()))
         print(name, out[name])
-    write_json(Path(cfg.out), dict(ways=out, clips=len(numbers), processes=cfg.processes, trained=run.meta, cpu=cpu_name(), environment=environment()))
+    write_json(Path(cfg.out), dict(ways=out, clips=len(numbers), processes=cfg.processes, trained=run.meta, environment=environment()))
 
 
 if __name__ == "__main__": main(tyro.cli(Config, description=__doc__))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from last.efficiency import cpu_name, interleave, latency
+from last.efficiency import interleave, latency
 from last.model import build_model, count_cost
 from last.skeletons import SKELETONS, get_skeleton
 from last.settings import environment, write_json
@@ -41,7 +41,7 @@ def main():
         "joints": [("reference", s, 64) for s in SKELETONS],
         "blocks": [(f"reference {change}".strip(), "ntu25", 64) for change in BLOCKS.values()],
     }
-    out = dict(environment=dict(environment(), cpu=cpu_name()), threads=1, batch=1)
+    out = dict(environment=environment(), threads=1, batch=1)
     with torch.inference_mode():
         for name, cases in asked.items():
             runs, about = zip(*(case(*c) for c in cases))

@@ -18,7 +18,7 @@ import onnxruntime as ort
 import tyro
 from tyro.conf import Positional
 
-from last.efficiency import cpu_name, interleave, latency, onnx_session
+from last.efficiency import interleave, latency, onnx_session
 from last.settings import environment, write_json
 
 
@@ -65,7 +65,7 @@ if __name__ == "__main__":
     shape = [d if isinstance(d, int) else 1 for d in next(iter(sessions.values())).get_inputs()[0].shape]
     feed = dict(skeleton=np.random.default_rng(0).normal(size=shape).astype(np.float32))
     seconds = interleave({name: (lambda s=s: s.run(None, feed)) for name, s in sessions.items()}, cfg.rounds)
-    result = dict(shape=shape, product_gmacs_per_second=product_speed(), cpu=cpu_name(), environment=environment(), onnxruntime=ort.__version__,
+    result = dict(shape=shape, product_gmacs_per_second=product_speed(), environment=environment(),
                   files={name: dict(latency(seconds[name]), operators=operators(f, feed, cfg.rounds)) for name, f in files.items()})
     write_json(Path(cfg.out), result)
     for name, r in result["files"].items(): print(f"{name:20}{r['median_ms']:8.2f} ms   " + ", ".join(f"{op} {o['ms']:.2f}" for op, o in list(r["operators"].items())[:6]))

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import tyro
 
-from last.efficiency import cpu_name
 from last.synthetic import film, perform, write_video
 from last.teacher import TEACHERS, build_teacher, normalise_video, read_video
 from last.settings import environment, pick_device, write_json
@@ -69,7 +68,7 @@ def main(cfg: Config) -> None:
         read = reading[f"decord, {shape.frames} frames at {shape.size}"]
         networks[name] = dict(reading_s=read, network_s=seconds, bottleneck="reading" if read > seconds else "network", hours_for_ntu120=CLIPS * (read + seconds) / 3600)
         print(f"{name:6} reading {1e3 * read:7.1f} ms, network {1e3 * seconds:8.1f} ms a clip: {networks[name]['hours_for_ntu120']:.1f} h for {CLIPS:,} clips, one after the other")
-    write_json(cfg.out, dict(videos="real, as given" if cfg.videos else "synthetic, 1920 x 1080, 90 frames, MPEG-4", bytes=[sizes[0], sizes[-1]], reading_s=reading, networks=networks, clips=CLIPS, batch=batch, device=device, precision="bf16" if device == "cuda" else "fp32", threads=1, cpu=cpu_name(), environment=environment()))
+    write_json(cfg.out, dict(videos="real, as given" if cfg.videos else "synthetic, 1920 x 1080, 90 frames, MPEG-4", bytes=[sizes[0], sizes[-1]], reading_s=reading, networks=networks, clips=CLIPS, batch=batch, device=device, precision="bf16" if device == "cuda" else "fp32", threads=1, environment=environment()))
 
 
 if __name__ == "__main__": main(tyro.cli(Config))

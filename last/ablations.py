@@ -179,6 +179,7 @@ def compare(results: dict, clips: str, row: str, base: str) -> dict | None:
     out = dict(row=row, set=clips, seeds=len(top1), top1=float(np.mean(top1)), sd=float(np.std(top1, ddof=1)) if len(top1) > 1 else None)
     shared = sorted(set(mine) & set(theirs)) if row != base else []
     if shared:
+        out["pairs"] = len(shared)
         if {runs[s]["fingerprint"] for runs in (mine, theirs) for s in shared} != {mine[shared[0]]["fingerprint"]}: raise ValueError(f"{clips}: {row} and {base} were tested on different data")
         right = lambda runs: np.array([[int(c) for c in runs[s]["correct"]] for s in shared])
         out["difference"], out["low"], out["high"] = paired_bootstrap(right(theirs), right(mine))
@@ -192,12 +193,12 @@ def ablation_rows(folder: str | Path, grid: Grid) -> list[dict]:
     return [compare(results, s, row, grid.compare) or dict(row=row, set=s, seeds=0) for s in sets for row in grid.rows]
 
 def ablation_table(rows: list[dict]) -> str:
-    "The rows as a Markdown table."
-    lines = ["| set | row | top-1, % | seeds | difference, points (95 % interval) | |", "|---|---|---|---|---|---|"]
+    "The rows as a Markdown table; the difference is over the seeds that both rows have."
+    lines = ["| set | row | top-1, % | seeds | shared seeds | difference, points (95 % interval) | |", "|---|---|---|---|---|---|---|"]
     for r in rows:
         top1 = "not run" if not r["seeds"] else f"{r['top1']:.1f}" + (f" ± {r['sd']:.1f}" if r["sd"] is not None else "")
         gap = f"{r['difference']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})" if "difference" in r else ""
-        lines.append(f"| {r['set']} | {r['row']} | {top1} | {r['seeds'] or ''} | {gap} | {r.get('verdict', '')} |")
+        lines.append(f"| {r['set']} | {r['row']} | {top1} | {r['seeds'] or ''} | {r.get('pairs', '')} | {gap} | {r.get('verdict', '')} |")
     return "\n".join(lines)
 
 # %% ../nbs/50_ablations.ipynb #cb92f01b

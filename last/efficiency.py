@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['BACKENDS', 'ProductCounter', 'count_macs_outside', 'file_sizes', 'memory_rise', 'peak_memory', 'eager', 'compiled',
            'onnx_bytes', 'network_file', 'onnx_session', 'onnxruntime', 'interleave', 'latency', 'BenchConfig',
-           'cpu_name', 'counted', 'ready', 'timed', 'bench', 'bench_table']
+           'counted', 'ready', 'timed', 'joined', 'bench', 'bench_table']
 
 # %% ../nbs/22_efficiency.ipynb #9e58635a
 import copy
 import gc
+import json
 import logging
-import platform
 import subprocess
 import sys
 import tempfile
@@ -125,13 +125,15 @@ def onnx_session(file: bytes | str, threads: int = 0):
     except ImportError: raise ImportError("needs onnxruntime: pip install -e '.[export]' in the repository") from None
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # else its threads go on waiting busily after a run, in the way of whatever runs next
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 def onnxruntime(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
     "Exported and run by onnxruntime; checked against torch."
     session, feed = onnx_session(network_file(model, tuple(x.shape[1:])), threads), {"skeleton": x.numpy()}
-    off = np.abs(session.run(None, feed)[0] - model(x).numpy()).max()
-    if off > 1e-3: raise RuntimeError(f"onnxruntime and torch differ by {off:.2g}")
+    expected = model(x).numpy()
+    off = np.abs(session.run(None, feed)[0] - expected).max() / max(np.abs(expected).max(), 1)
+    if off > 1e-3: raise RuntimeError(f"onnxruntime and torch differ by {off:.2g} of the largest logit")
     return lambda: session.run(None, feed)
 
 BACKENDS: dict[str, Callable] = dict(eager=eager, compile=compiled, onnxruntime=onnxruntime)
@@ -171,11 +173,7 @@ class BenchConfig:
     threads: list[int] = field(default_factory=lambda: [1, 2])
     batches: list[int] = field(default_factory=lambda: [1, 16])  # clips at once
     rounds: int = 20  # how often each is timed
-
-def cpu_name() -> str:
-    "What the processor calls itself."
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    add: bool = False  # keep what `out` holds of other backends (same models, same size)
 
 # %% ../nbs/22_efficiency.ipynb #568868dd
 def counted(name: str, cfg: BenchConfig) -> dict:
@@ -211,6 +209,18 @@ def timed(entries: list[dict], cfg: BenchConfig) -> None:
         gc.collect()
     network_file.cache_clear()
 
+def joined(entries: list[dict], cfg: BenchConfig) -> list[dict]:
+    "The entries, with what an earlier file holds of backends that were not measured now."
+    old = {e["model"]: e for e in json.loads(Path(cfg.out).read_text())}
+    size = lambda e: (e["macs"], e["params"], e["t_v_m"], e["settings"]["threads"], e["settings"]["batches"])
+    for e in entries:
+        if e["model"] not in old or size(e) != size(old[e["model"]]): raise ValueError(f"{cfg.out}: does not hold {e['model']} at this size; measure into another file")
+        before = old.pop(e["model"])
+        for key in ("latencies", "failed"): e[key] = [{"commit": before["environment"]["commit"], **r} for r in before[key] if r["backend"] not in cfg.backends] + e[key]
+        e["settings"]["backends"] = [b for b in before["settings"]["backends"] if b not in cfg.backends] + cfg.backends
+    if old: raise ValueError(f"{cfg.out}: holds {', '.join(old)} too; measure the same models, or into another file")
+    return entries
+
 # %% ../nbs/22_efficiency.ipynb #8c6ee58a
 def bench(cfg: BenchConfig) -> list[dict]:
     "Count and time networks; writes the results and returns them."
@@ -219,6 +229,7 @@ def bench(cfg: BenchConfig) -> list[dict]:
     Path(cfg.out).parent.mkdir(parents=True, exist_ok=True)
     if unknown: raise ValueError(f"unknown model {unknown[0]!r}; known: {', '.join(MODELS)}")
     if missing := set(cfg.backends) - set(BACKENDS): raise ValueError(f"backend {missing.pop()}: in Python, import last.export first")
+    if cfg.add and not Path(cfg.out).is_file(): raise FileNotFoundError(f"{cfg.out}: nothing there to add to")
     if min(cfg.rounds, cfg.frames, cfg.persons, *cfg.threads, *cfg.batches) < 1: raise ValueError("rounds, frames, persons, threads and batches must be at least 1")
     before = torch.get_num_threads()
     keep_memory()
@@ -226,8 +237,9 @@ def bench(cfg: BenchConfig) -> list[dict]:
     try:
         with torch.inference_mode(): timed(entries, cfg)
     finally: torch.set_num_threads(before)
-    about = dict(settings=asdict(cfg), environment=dict(environment(), cpu=cpu_name()))
-    entries = [dict(e, **about) for e in entries]
+    about = dict(settings=asdict(cfg), environment=environment())
+    entries = [dict(e, **copy.deepcopy(about)) for e in entries]
+    if cfg.add: entries = joined(entries, cfg)
     write_json(Path(cfg.out), entries)
     return entries
 
