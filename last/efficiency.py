@@ -209,6 +209,7 @@ def timed(entries: list[dict], cfg: BenchConfig) -> None:
         gc.collect()
     network_file.cache_clear()
 
+# %% ../nbs/22_efficiency.ipynb #f0a25a6c
 def joined(entries: list[dict], cfg: BenchConfig) -> list[dict]:
     "The entries, with what an earlier file holds of backends that were not measured now."
     old = {e["model"]: e for e in json.loads(Path(cfg.out).read_text())}
