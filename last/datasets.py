@@ -101,9 +101,22 @@ def _ucla(drop_train: bool, drop_test: bool, text: str) -> Protocol:
     return Protocol(text, (lambda i: views12(i) & ~twin_train(i)) if drop_train else views12, (lambda i: view3(i) & ~twin_test(i)) if drop_test else view3,
                     lambda i: (i.cameras == 2) & ~twin_train(i), unfit=twin_train)
 
+def _ucla_turn(val: Mask, text: str) -> Protocol:
+    "Protocol b with another validation part: `val` among its training clips, on the classes that both parts hold."
+    whole = _ucla(True, False, text)
+    def shared(i):  # clips of classes on both sides
+        train, judges = whole.train(i), val(i)
+        both = np.intersect1d(i.labels[train & judges], i.labels[train & ~judges])
+        return np.isin(i.labels, both)
+
+    return Protocol(text, whole.train, whole.test, val=lambda i: val(i) & shared(i), unfit=lambda i: ~shared(i))
+
 _UCLA = dict(a=_ucla(False, False, "views 1 2 train, view 3 tests, as published; test clips leak into training"),
              b=_ucla(True, False, "10-class clean: as a, copies of test clips removed from training"),
              c=_ucla(False, True, "trained as a, tested on the clips that have no copy in training"))
+_UCLA["b-view1"] = _ucla_turn(lambda i: i.cameras == 1, "as b; validation: view 1")
+for _k, _who in enumerate(((1, 4, 7, 10), (2, 5, 8), (3, 6, 9)), 1):
+    _UCLA[f"b-persons{_k}"] = _ucla_turn(lambda i, who=_who: np.isin(i.subjects, who), f"as b; validation: persons {' '.join(map(str, _who))}, both views")
 
 def _fold(k: int) -> Protocol:
     "SBU's five folds by pair of subjects; the first pair of the next fold validates."
@@ -150,7 +163,7 @@ DATASETS: dict[str, Dataset] = {d.name: d for d in [
     _ntu("synthetic", classes=SYNTHETIC_CLASSES, protocols=_SYNTHETIC),
     Dataset("nw-ucla", "kinect20", _data("nw_ucla_classes.txt"), "a*_s*_e*_v*.json", read_nw_ucla, _UCLA),
     Dataset("utd-mhad", "utd20", _data("utd_mhad_classes.txt"), "*_skeleton.mat", read_utd_mhad, flip={0: 1, 1: 0, 8: 9, 9: 8},
-            protocols=dict(xsub=by("subjects", (1, 3, 5, 7), "subjects", (7,), text="odd subjects train, even test; validation: subject 7"))),
+            protocols={("xsub" if s == 7 else f"xsub-{s}"): by("subjects", (1, 3, 5, 7), "subjects", (s,), text=f"odd subjects train, even test; validation: subject {s}") for s in (7, 1, 3, 5)}),
     Dataset("sbu", "sbu15", _data("sbu_classes.txt"), "skeleton_pos.txt", read_sbu, {f"fold{k + 1}": _fold(k) for k in range(5)}),
     Dataset("kinetics", "openpose18", _data("kinetics400_classes.txt"), "*.json", _read_kinetics, dict(official=_given(20)), keep=lambda n: not n.endswith("_label")),
     *(Dataset(n, "ntu25", (), "", None, dict(given=_given())) for n in ("stgcn", "ctrgcn", "pyskl", "own")),

@@ -102,7 +102,7 @@ def middle_value(x: Tensor, valid: Tensor) -> Tensor:  # (N, T), (N, T) bool -> 
     at = (valid.sum(1, keepdim=True) - 1).clamp(min=0) // 2
     return x.masked_fill(~valid, torch.inf).sort(1).values.gather(1, at)[:, 0]
 
-Centre, Scale = Literal["first", "frame", "none"], Literal["torso", "max", "std", "none"]
+Centre, Scale = Literal["first", "frame", "none"], Literal["torso", "max", "std", "box", "body", "none"]
 
 def body_frame(
     x: Tensor,  # (N, C, T, V, M), gaps filled, z up
@@ -126,7 +126,10 @@ def body_frame(
     some = valid.any(1)
     away = (x - origin[..., None, None])[:, :D, ..., 0]  # (N, D, T, V) of person 0
     many = valid[:, None, :, None].expand_as(away)
-    size = {"torso": lambda: middle_value((neck - root)[:, :D].norm(dim=1), valid),
+    def side(of: Tensor) -> Tensor:  # (N, D, T, V) -> (N,): the largest side of the box round all valid frames
+        low, high = of.masked_fill(~many, torch.inf), of.masked_fill(~many, -torch.inf)
+        return (high.flatten(2).amax(2) - low.flatten(2).amin(2)).amax(1).nan_to_num(0, 0, 0)
+    size = {"box": lambda: side(x[:, :D, ..., 0]), "body": lambda: side((x - root[..., None, None])[:, :D, ..., 0]), "torso": lambda: middle_value((neck - root)[:, :D].norm(dim=1), valid),
             "max": lambda: away.norm(dim=1).masked_fill(~valid[..., None], 0).flatten(1).max(1).values,
             "std": lambda: ((away * many).square().flatten(1).sum(1) / many.flatten(1).sum(1).clamp(min=1)).sqrt(),
             "none": lambda: torch.ones(N, dtype=x.dtype, device=x.device)}[scale]()
@@ -165,6 +168,7 @@ def sample(
     share: Tensor | float = 1.0,  # how much of the valid frames to keep, 0..1, one a clip
     offset: Tensor | float = 0.5,  # where the crop begins in what is left over, 0..1
     jitter: Tensor | float = 0.5,  # uniform: where in its piece each frame is taken, 0..1, (N, T)
+    progress: Tensor | None = None,  # resize: where in the crop each frame is taken, 0..1, (N, T); default: evenly
 ) -> tuple[Tensor, Tensor]:  # (N, C, T, V, M), (N, T, M)
     "A contiguous crop of the valid frames brought to T frames."
     first, length = valid_span(mask)
@@ -172,7 +176,7 @@ def sample(
     size = (length * tensor(share)).clamp(min=1).round()  # (N,)
     start = first + ((length - size) * tensor(offset)).round()
     grid = torch.arange(frames, device=x.device)
-    if how == "resize": at = start[:, None] + (size[:, None] - 1) * grid / max(frames - 1, 1)
+    if how == "resize": at = start[:, None] + (size[:, None] - 1) * (grid / max(frames - 1, 1) if progress is None else progress)
     elif how == "uniform": at = (start[:, None] + ((grid + tensor(jitter)) * size[:, None] / frames).floor().clamp(max=size[:, None] - 1))
     elif how == "pad": at = start[:, None] + grid * ((size - 1) / max(frames - 1, 1)).clamp(min=1)[:, None]  # longer clips are resized, shorter ones keep their pace
     else: raise ValueError(f"unknown sampling {how!r}; known: resize, uniform, pad")
@@ -213,7 +217,7 @@ class PreprocessConfig:
     stream: Stream = "joint"  # what the network sees
     centre: Centre = "first"  # origin: root of the first valid frame, of every frame, or none
     align: bool = False  # turn every body upright and to face one way (3-D only)
-    scale: Scale = "torso"  # one number a clip: median torso length, largest distance, standard deviation, or none
+    scale: Scale = "torso"  # one number a clip: median torso length, largest distance, standard deviation, largest side of the box round all frames, of the box round the root-centred body, or none
     sampling: Literal["resize", "uniform", "pad"] = "resize"  # how clips come to T frames
     crop_train: tuple[float, float] = (0.5, 1.0)  # share of the valid frames a training crop keeps
     crop_test: float = 1.0  # share of the valid frames a test crop keeps, from the middle

@@ -1,0 +1,120 @@
+"""Work through a plan of grids, best question first: two runs at a time, one thread each, until all is done or the process is stopped.
+
+    python experiments/run_queue.py --plan experiments/search/plan.yaml --stores STORES --work RUNS
+    python experiments/run_queue.py ... --dry-run          # only says what is left, and what it will cost
+
+A plan is a list of entries `{grid: FILE, out: FOLDER, seeds: [0, 1], sets: [...], rows: [...]}` (sets and rows: default all).
+Every run is its own `python -m last ablate` process with one thread; results that are there are not repeated, killed runs go on
+from their checkpoint. Run it from a clean clone, so that later edits do not mix in: results carry the commit.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+import yaml
+
+from last.ablations import load_grid, slug
+
+
+@dataclass
+class Config:
+    "Work through a plan of grids."
+
+    plan: str  # YAML file
+    stores: str  # folder of the prepared stores
+    work: str  # folder for runs and logs
+    lanes: int = 2  # runs at the same time
+    dry_run: bool = False  # only say what is left
+    guess: float = 300.0  # seconds per run, where none of its set has been timed yet
+
+
+@dataclass
+class Job:
+    "One run: a row of a grid on a set with a seed."
+
+    grid: str
+    out: str
+    clips: str  # "store protocol", and further protocols to test
+    row: str
+    seed: int
+    files: list[Path] = field(default_factory=list)  # its results
+
+    @property
+    def done(self) -> bool:
+        return all(f.is_file() for f in self.files)
+
+
+def read_plan(path: str | Path) -> list[Job]:
+    "All runs of a plan, in its order; within an entry row by row, so that whole rows can be compared early."
+    jobs = []
+    for entry in yaml.safe_load(Path(path).read_text(encoding="utf-8")):
+        grid = load_grid(entry["grid"])
+        for seed in entry["seeds"]:
+            for row in entry.get("rows") or grid.rows:
+                for clips in entry.get("sets") or grid.sets:
+                    store, *protocols = clips.split()
+                    names = [f"{slug(store)}-{p}_{slug(row)}_{seed}.json" for p in protocols]
+                    files = [Path(entry["out"]) / n for n in names]
+                    jobs.append(Job(entry["grid"], entry["out"], clips, row, seed, files))
+
+    return jobs
+
+
+def seconds_per_run(log: Path) -> dict[str, float]:
+    "Mean seconds of the logged runs, by set."
+    times: dict[str, list[float]] = {}
+    if log.is_file():
+        for line in log.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            times.setdefault(entry["set"], []).append(entry["seconds"])
+
+    return {clips: sum(t) / len(t) for clips, t in times.items()}
+
+
+def run(job: Job, cfg: Config) -> int:
+    "Train and test one run; its seconds go into the log, its words into a file of its own."
+    log = Path(cfg.work) / "queue.jsonl"
+    name = f"{Path(job.grid).stem}_{job.files[0].stem}"
+    command = ["nice", "-n", "10", sys.executable, "-m", "last", "ablate", "--grid", job.grid, "--stores", cfg.stores]
+    command += ["--work", str(Path(cfg.work) / Path(job.grid).stem), "--out", job.out, "--threads", "1"]
+    command += ["--sets", job.clips, "--rows", job.row, "--seeds", str(job.seed)]
+
+    start = time.time()
+    with (Path(cfg.work) / f"{name}.log").open("w", encoding="utf-8") as words:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        code = subprocess.run(command, stdout=words, stderr=subprocess.STDOUT, env=environment).returncode
+
+    entry = dict(grid=job.grid, set=job.clips, row=job.row, seed=job.seed, seconds=round(time.time() - start))
+    if code == 0:
+        with log.open("a", encoding="utf-8") as f:
+            f.write(json.dumps(entry) + "\n")
+
+    print(f"{'done' if code == 0 else 'FAILED'}  {entry['seconds']} s  {name}", flush=True)
+    return code
+
+
+def main(cfg: Config) -> int:
+    Path(cfg.work).mkdir(parents=True, exist_ok=True)
+    jobs = read_plan(cfg.plan)
+    left = [j for j in jobs if not j.done]
+    known = seconds_per_run(Path(cfg.work) / "queue.jsonl")
+    hours = sum(known.get(j.clips, cfg.guess) for j in left) / 3600
+    print(f"{len(jobs)} runs, {len(jobs) - len(left)} done; {len(left)} left, about {hours:.1f} core-hours", flush=True)
+    if cfg.dry_run:
+        return 0
+
+    with ThreadPoolExecutor(cfg.lanes) as lanes:
+        codes = list(lanes.map(lambda job: run(job, cfg), left))
+
+    return int(any(codes))
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Config)))
