@@ -22,7 +22,7 @@ demo-teacher: $(VENV)/.installed-teacher
 	$(BIN)/python -m last prepare --root demo/teacher/data --dataset synthetic --out demo/teacher/store
 	for k in 1 2; do $(BIN)/python -m last teacher-finetune --config configs/demo_teacher.yaml --data demo/teacher/store --videos demo/teacher/data --cache demo/teacher/cache --fold $$k/2 --out demo/teacher/run$$k || exit 1; done
 	$(BIN)/python -m last teacher-logits --runs demo/teacher/run1 demo/teacher/run2 --data demo/teacher/store --videos demo/teacher/data --out demo/teacher/logits --device cpu
-	$(BIN)/python -m last train --config configs/demo.yaml --data demo/teacher/store --teacher demo/teacher/logits/teacher.npz --out demo/teacher/student
+	$(BIN)/python -m last distill --config configs/demo.yaml --data demo/teacher/store --teacher demo/teacher/logits/teacher.npz --out demo/teacher/student
 	$(BIN)/python -m last evaluate --run demo/teacher/student --data demo/teacher/store --device cpu
 
 test: $(VENV)/.installed-dev

@@ -11,8 +11,8 @@ import numpy as np
 import tyro
 
 from last.distillation import TeacherLogits
-from last.evaluation import EnsembleConfig, Scores, ensemble, metrics
-from last.settings import environment, write_json
+from last.scores import EnsembleConfig, Scores, ensemble, metrics
+from last.core import environment, write_json
 
 
 @dataclass

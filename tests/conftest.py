@@ -15,16 +15,16 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def synthetic(tmp_path_factory):
     "A small synthetic dataset in NTU's format."
-    from last.synthetic import SynthConfig, synthesise
+    from last.synthetic import SynthConfig, synthesize
     out = tmp_path_factory.mktemp("synthetic")
-    synthesise(SynthConfig(str(out), subjects=4, replications=1, cameras=2, actions=6))
+    synthesize(SynthConfig(str(out), subjects=4, replications=1, cameras=2, actions=6))
     return out
 
 
 @pytest.fixture(scope="session")
 def store(synthetic, tmp_path_factory):
     "The same, prepared."
-    from last.datasets import PrepareConfig, prepare
+    from last.store import PrepareConfig, prepare
     out = tmp_path_factory.mktemp("stores") / "synthetic"
     prepare(PrepareConfig(str(synthetic), str(out), "synthetic", workers=1))
     return out

@@ -44,9 +44,9 @@ def test_debug_shows_the_traceback():
 @pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "configs").glob("*.yaml")))
 def test_configs_load(name):
     from last.cli import load_defaults
-    from last.datasets import DATASETS
+    from last.protocols import DATASETS
     from last.training import TrainConfig, cycle_ends
-    from last.video_teacher import FinetuneConfig
+    from last.video_training import FinetuneConfig
     cfg = load_defaults(FinetuneConfig if "teacher" in name else TrainConfig, ROOT / "configs" / name)
     dataset = next((d for d in DATASETS.values() if name.startswith(d.name.replace("-", "_"))), DATASETS["synthetic"])
     assert cfg.protocol in dataset.protocols
@@ -82,7 +82,7 @@ def test_bench(tmp_path):
 def test_grids_are_valid():
     from last import zoo  # noqa: F401
     from last.ablations import load_grid
-    from last.model import build_model
+    from last.zoo import build_model
     grids = sorted((ROOT / "experiments/grids").glob("*.yaml"))
     assert len(grids) >= 8
     for path in grids:
@@ -98,4 +98,4 @@ def test_short_configs_repeat_the_results(config, grid):
     g = load_grid(ROOT / f"experiments/grids/{grid}.yaml")
     settings = yaml.safe_load((ROOT / f"configs/{config}.yaml").read_text())
     settings.pop("protocol"), settings.pop("part")
-    assert {"lr": 0.001, **settings} == merged(g.settings, g.rows["reference"])
+    assert {"lr": 0.001, **settings} == deep_merge(g.settings, g.rows["reference"])

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from last.parsing import ParseError, _lines, _ntu_careful, _ntu_fast, read_ntu, read_ntu_bodies
+from last.core import ParseError
+from last.parsing import _lines, _ntu_careful, _ntu_fast, read_ntu, read_ntu_bodies
 from last.synthetic import ntu_text, sense
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -48,7 +49,7 @@ def test_any_damage_is_an_error_or_read_alike(tmp_path, at, byte):
 @quick
 @given(data=st.binary(max_size=300))
 def test_rubbish_in_every_reader(tmp_path, data):
-    from last.parsing import load_pickle, read_ctrgcn, read_kinetics, read_nw_ucla, read_sbu, read_stgcn, read_utd_mhad
+    from last.formats import load_pickle, read_ctrgcn, read_kinetics, read_nw_ucla, read_sbu, read_stgcn, read_utd_mhad
     folder = tmp_path / "s01s02/01/001"
     folder.mkdir(parents=True, exist_ok=True)
     for name, read in (("S001C001P001R001A001.skeleton", read_ntu), ("a01_s01_e00_v01.json", read_nw_ucla), ("a1_s1_t1_skeleton.mat", read_utd_mhad), ("s01s02/01/001/skeleton_pos.txt", read_sbu),

@@ -32,7 +32,7 @@ def bare(tmp_path_factory):
 @pytest.mark.parametrize("precision, persons", [("fp32", 2), ("int8", 1)])
 def test_snippet_runs_without_torch(bare, store, tmp_path, precision, persons):
     import last
-    from last.datasets import Store
+    from last.store import Store
     run, file = tmp_path / "run", tmp_path / "model.onnx"
     for command in (("train", "--data", store, "--protocol", "xsub", "--model", "nano", "--epochs", 2, "--schedule", "cosine", "--warmup", 0, "--batch", 8, "--pre.frames", 16, "--pre.persons", persons, "--device", "cpu", "--out", run),
                     ("export", run, "--joints", "--data", store, "--out", file, *(["--int8"] if precision == "int8" else []))):
@@ -56,7 +56,7 @@ def test_model_card_has_the_same_snippet():
 def test_a_peer_is_loaded(tmp_path, store):
     run = tmp_path / "run"
     assert subprocess.run([sys.executable, "-m", "last", "train", "--data", store, "--protocol", "xsub", "--model", "shiftgcn", "--epochs", "1", "--batch", "8", "--pre.frames", "8", "--device", "cpu", "--out", run]).returncode == 0
-    done = subprocess.run([sys.executable, "-c", f"import last; from last.datasets import Store; print(last.load({str(run)!r})(Store({str(store)!r})[0]).shape)"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", f"import last; from last.store import Store; print(last.load({str(run)!r})(Store({str(store)!r})[0]).shape)"], capture_output=True, text=True)
     assert done.stdout == "(1, 14)\n", done.stderr
 
 

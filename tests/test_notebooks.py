@@ -34,4 +34,4 @@ def test_against_module(path, tmp_path):
 @pytest.mark.skipif(not DATA, reason="LAST_DATA is not set: cells marked `data` need the public datasets (docs/getting_the_data.md)")
 def test_real_data_cells_run():
     marked = [n.stem for n in EXPORTING for c in nbformat.read(n, 4).cells if c.source.startswith("#| data")]
-    assert {"01_parsing", "03_datasets"} <= set(marked)
+    assert {"02_parsing", "07_store"} <= set(marked)

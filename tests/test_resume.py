@@ -24,7 +24,7 @@ def kill_when(process, condition):
 
 @pytest.mark.timeout(300)
 def test_prepare_killed(synthetic, tmp_path):
-    from last.datasets import PART, Store
+    from last.store import PART, Store
     root, lines = tmp_path / "many", sorted(synthetic.glob("*.skeleton"))[0].read_text()
     root.mkdir()
     for i in range(4 * PART): (root / f"S001C001P{i // 100 + 1:03}R001A{i % 100 + 1:03}.skeleton").write_text(lines)
