@@ -1,32 +1,46 @@
-# make demo   environment, installation, synthetic data, training, a report in demo/report (about 5 minutes on 2 cores)
-# make demo-teacher   the same with a small video network as teacher, on synthetic videos (about 3 minutes more)
-# make test   environment with development tools, all checks; ends with a line that counts them
+# make demo          environment, installation, synthetic data, training, a report in demo/report (about 5 minutes on 2 cores)
+# make demo-teacher  the same with a small video network as teacher, on synthetic videos (about 3 minutes more)
+# make test          environment with development tools, all checks; ends with a line that counts them
+# make lab           opens the notebooks in JupyterLab
+# make hooks         for contributors: clean notebooks on save, check format and export before each commit
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+LAST   := $(BIN)/python -m last
 
-.PHONY: demo demo-teacher test clean
+.PHONY: demo demo-teacher test lab hooks clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
 	rm -rf demo
-	$(BIN)/python -m last synth --out demo/data
-	$(BIN)/python -m last prepare --root demo/data --dataset synthetic --out demo/store
-	$(BIN)/python -m last train --config configs/demo.yaml --data demo/store --out demo/run
-	$(BIN)/python -m last report --run demo/run --data demo/store --out demo/report
+	$(LAST) synth --out demo/data
+	$(LAST) prepare --root demo/data --dataset synthetic --out demo/store
+	$(LAST) train --config configs/demo.yaml --data demo/store --out demo/run
+	$(LAST) report --run demo/run --data demo/store --out demo/report
 	@echo "done: open demo/report/report.html"
 
+T := demo/teacher
+FINETUNE = $(LAST) teacher-finetune --config configs/demo_teacher.yaml --data $(T)/store --videos $(T)/data --cache $(T)/cache
+
 demo-teacher: $(VENV)/.installed-teacher
-	rm -rf demo/teacher
-	$(BIN)/python -m last synth --out demo/teacher/data --subjects 6 --replications 4 --cameras 1 --actions 4 --video
-	$(BIN)/python -m last prepare --root demo/teacher/data --dataset synthetic --out demo/teacher/store
-	for k in 1 2; do $(BIN)/python -m last teacher-finetune --config configs/demo_teacher.yaml --data demo/teacher/store --videos demo/teacher/data --cache demo/teacher/cache --fold $$k/2 --out demo/teacher/run$$k || exit 1; done
-	$(BIN)/python -m last teacher-logits --runs demo/teacher/run1 demo/teacher/run2 --data demo/teacher/store --videos demo/teacher/data --out demo/teacher/logits --device cpu
-	$(BIN)/python -m last distill --config configs/demo.yaml --data demo/teacher/store --teacher demo/teacher/logits/teacher.npz --out demo/teacher/student
-	$(BIN)/python -m last evaluate --run demo/teacher/student --data demo/teacher/store --device cpu
+	rm -rf $(T)
+	$(LAST) synth --out $(T)/data --subjects 6 --replications 4 --cameras 1 --actions 4 --video
+	$(LAST) prepare --root $(T)/data --dataset synthetic --out $(T)/store
+	$(FINETUNE) --fold 1/2 --out $(T)/run1
+	$(FINETUNE) --fold 2/2 --out $(T)/run2
+	$(LAST) teacher-logits --runs $(T)/run1 $(T)/run2 --data $(T)/store --videos $(T)/data --out $(T)/logits --device cpu
+	$(LAST) distill --config configs/demo.yaml --data $(T)/store --teacher $(T)/logits/teacher.npz --out $(T)/student
+	$(LAST) evaluate --run $(T)/student --data $(T)/store --device cpu
 
 test: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --durations=8
+
+lab: $(VENV)/.installed-dev
+	$(BIN)/jupyter lab nbs
+
+hooks: $(VENV)/.installed-dev
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nbdev_install_hooks
+	install -m 755 tools/pre-commit .git/hooks/pre-commit
 
 # $(call install,extras): the environment, made if need be, with this package in it
 define install

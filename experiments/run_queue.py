@@ -1,11 +1,14 @@
-"""Work through a plan of grids, best question first: two runs at a time, one thread each, until all is done or the process is stopped.
+"""Work through a plan of grids, the best question first.
 
     python experiments/run_queue.py --plan experiments/search/plan.yaml --stores STORES --work RUNS
-    python experiments/run_queue.py ... --dry-run          # only says what is left, and what it will cost
+    python experiments/run_queue.py ... --dry-run     # what is left, and what it will cost
 
-A plan is a list of entries `{grid: FILE, out: FOLDER, seeds: [0, 1], sets: [...], rows: [...]}` (sets and rows: default all).
-Every run is its own `python -m last ablate` process with one thread; results that are there are not repeated, killed runs go on
-from their checkpoint. Run it from a clean clone, so that later edits do not mix in: results carry the commit.
+Two runs at a time, one thread each, until all is done or the process is stopped. Every run is
+a `python -m last ablate` process of its own. Results that are there are not repeated; killed runs
+continue from their checkpoint. Run it from a clean clone, so that later edits do not mix in:
+results carry the commit. A plan is a list of entries (sets and rows: all, unless some are named):
+
+    - {grid: FILE, out: FOLDER, seeds: [0, 1], sets: [...], rows: [...]}
 """
 
 import json
@@ -52,7 +55,7 @@ class Job:
 
 
 def read_plan(path: str | Path) -> list[Job]:
-    "All runs of a plan, in its order; within an entry row by row, so that whole rows can be compared early."
+    "All runs of a plan in its order; row by row, so that whole rows can be compared early."
     jobs = []
     for entry in yaml.safe_load(Path(path).read_text(encoding="utf-8")):
         grid = load_grid(entry["grid"])
@@ -82,21 +85,23 @@ def run(job: Job, cfg: Config) -> int:
     "Train and test one run; its seconds go into the log, its words into a file of its own."
     log = Path(cfg.work) / "queue.jsonl"
     name = f"{Path(job.grid).stem}_{job.files[0].stem}"
-    command = ["nice", "-n", "10", sys.executable, "-m", "last", "ablate", "--grid", job.grid, "--stores", cfg.stores]
-    command += ["--work", str(Path(cfg.work) / Path(job.grid).stem), "--out", job.out, "--threads", "1"]
+    work = Path(cfg.work) / Path(job.grid).stem
+    command = ["nice", "-n", "10", sys.executable, "-m", "last", "ablate", "--threads", "1"]
+    command += ["--grid", job.grid, "--stores", cfg.stores, "--work", str(work), "--out", job.out]
     command += ["--sets", job.clips, "--rows", job.row, "--seeds", str(job.seed)]
 
     start = time.time()
     with (Path(cfg.work) / f"{name}.log").open("w", encoding="utf-8") as words:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        code = subprocess.run(command, stdout=words, stderr=subprocess.STDOUT, env=environment).returncode
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, stdout=words, stderr=subprocess.STDOUT, env=one_thread)
 
-    entry = dict(grid=job.grid, set=job.clips, row=job.row, seed=job.seed, seconds=round(time.time() - start))
+    code, seconds = done.returncode, round(time.time() - start)
+    entry = dict(grid=job.grid, set=job.clips, row=job.row, seed=job.seed, seconds=seconds)
     if code == 0:
         with log.open("a", encoding="utf-8") as f:
             f.write(json.dumps(entry) + "\n")
 
-    print(f"{'done' if code == 0 else 'FAILED'}  {entry['seconds']} s  {name}", flush=True)
+    print(f"{'done' if code == 0 else 'FAILED'}  {seconds} s  {name}", flush=True)
     return code
 
 
@@ -106,7 +111,7 @@ def main(cfg: Config) -> int:
     left = [j for j in jobs if not j.done]
     known = seconds_per_run(Path(cfg.work) / "queue.jsonl")
     hours = sum(known.get(j.clips, cfg.guess) for j in left) / 3600
-    print(f"{len(jobs)} runs, {len(jobs) - len(left)} done; {len(left)} left, about {hours:.1f} core-hours", flush=True)
+    print(f"{len(jobs)} runs, {len(left)} left, about {hours:.1f} core-hours", flush=True)
     if cfg.dry_run:
         return 0
 

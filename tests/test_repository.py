@@ -1,27 +1,56 @@
-"""The notebooks and the package are in step, layered, and light to import."""
+"""Notebooks, package and README are in step; rooms are layered; imports light; pages clean."""
+
+import ast
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import nbformat
 import pytest
 from conftest import ROOT
 
-NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
-NUMBER = {p.stem.split("_", 1)[1]: int(p.stem[:2]) for p in NOTEBOOKS}
+NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
+ROOMS = [p for p in NOTEBOOKS if p.name[0].isdigit()]
+NUMBER = {p.stem.split("_", 1)[1]: int(p.stem[:2]) for p in ROOMS}
+by_name = {"ids": lambda p: p.stem}
+
+
+def run(*command, **options):
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, **options)
 
 
 def leave(folder, names):
     "What a copy of the repository does without."
-    top = {".git", ".venv", "demo", "data", "runs", "stores", "build"} if Path(folder) == ROOT else set()
-    return {n for n in names if n in top or n in ("__pycache__", ".pytest_cache", ".hypothesis", ".ipynb_checkpoints") or n.endswith(".egg-info")}
+    top = {".git", ".venv", "demo", "data", "runs", "stores", "build"}
+    everywhere = {"__pycache__", ".pytest_cache", ".hypothesis", ".ipynb_checkpoints"}
+    skipped = everywhere | (top if Path(folder) == ROOT else set())
+    return {n for n in names if n in skipped or n.endswith(".egg-info")}
+
+
+def code_cells(path):
+    cells = nbformat.read(path, 4).cells
+    return [c for c in cells if c.cell_type == "code" and c.source.strip()]
 
 
 def exported(path):
-    cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
-    return [s for s in cells if re.search(r"^#\|\s*export\s*$", s, re.M)], cells
+    return [c.source for c in code_cells(path) if re.search(r"^#\|\s*export\s*$", c.source, re.M)]
+
+
+def imported_rooms(source):
+    "Rooms that a piece of code imports, anywhere in it."
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("last."):
+            found.add(node.module.split(".")[1])
+        if isinstance(node, ast.ImportFrom) and node.module == "last":
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("last.")}
+
+    return found
 
 
 def test_export_and_clean_change_nothing(tmp_path):
@@ -29,53 +58,130 @@ def test_export_and_clean_change_nothing(tmp_path):
     shutil.copytree(ROOT, copy, ignore=leave)
     before = {p: p.read_bytes() for p in [*copy.glob("nbs/*.ipynb"), *copy.glob("last/*.py")]}
     for command in ("nbdev_clean", "nbdev_export"):
-        done = subprocess.run([str(Path(sys.executable).with_name(command))], cwd=copy, capture_output=True, text=True)
+        done = run(Path(sys.executable).with_name(command), cwd=copy)
         assert done.returncode == 0, done.stderr
-    changed = [p.name for p in {*before, *copy.glob("last/*.py")} if p.read_bytes() != before.get(p)]
+
+    files = {*before, *copy.glob("last/*.py")}
+    changed = [p.name for p in files if p.read_bytes() != before.get(p)]
     assert not changed, f"run nbdev_clean && nbdev_export: {changed}"
 
 
 def test_readme_is_the_index():
-    done = subprocess.run([sys.executable, str(ROOT / "tools/readme.py"), "--check"], capture_output=True, text=True)
+    done = run(sys.executable, ROOT / "tools/readme.py", "--check")
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_layers(path):
-    export, cells = exported(path)
+@pytest.mark.parametrize("path", ROOMS, **by_name)
+def test_a_room_needs_only_lower_numbers(path):
     module = path.stem.split("_", 1)[1]
+    cells = [c.source for c in code_cells(path)]
     assert f"#| default_exp {module}" in "\n".join(cells)
-    for name in re.findall(r"^\s*(?:from|import) last\.(\w+)", "\n".join(export), re.M):
-        assert NUMBER[name] < NUMBER[module], f"{path.name} imports {name}, which has a higher number"
-    assert not re.search(r"^\s*(?:from|import) (nbdev|fastcore)", "\n".join(export), re.M)
+
+    needed = imported_rooms("\n".join(exported(path))) & set(NUMBER)
+    higher = [name for name in needed if NUMBER[name] >= NUMBER[module]]
+    assert not higher, f"{path.name} imports {higher}"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_readable(path):
-    export, cells = exported(path)
-    notebook = nbformat.read(path, 4)
-    first = notebook.cells[0]
-    assert first.cell_type == "markdown" and re.match(r"# .+\n> .+", first.source), "first cell: `# Title` and `> one-line promise`"
-    assert len(notebook.cells) <= 75 and path.stat().st_size < 500_000
-    assert sum(s.count("\n") + 1 for s in export) <= 400
-    code = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
-    assert any(c.outputs for c in code), "outputs are kept"
-    assert not any(o.output_type == "error" for c in code for o in c.outputs)
+@pytest.mark.parametrize("path", ROOMS, **by_name)
+def test_exported_code_does_without_nbdev(path):
+    assert not re.search(r"^\s*(from|import) (nbdev|fastcore)", "\n".join(exported(path)), re.M)
 
 
-def test_imports_are_light():
-    heavy = "matplotlib", "timm", "onnx", "nbdev", "fastcore", "sklearn", "accelerate", "transformers"
-    code = f"import sys, last.model; print([m for m in {heavy!r} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-    code = "import sys, last.parsing, last.skeletons, last.synthetic; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+def test_no_table_is_filled_by_importing():
+    "A table has the same rows whether its room alone is imported or all rooms are."
+    tables = "protocols.DATASETS skeletons.SKELETONS zoo.NETWORKS bench.BACKENDS cli.COMMANDS"
+    tables += " video_networks.VIDEO_NETWORKS model.PRESETS"
+    code = f"""
+        import importlib
+        for table in {tables.split()!r}:
+            room, name = table.split(".")
+            print(table, list(getattr(importlib.import_module("last." + room), name)))
+    """
+    lines = [line.strip() for line in code.strip().split("\n")]
+    body = "\n".join([lines[0], lines[1], *("    " + line for line in lines[2:])])
+    everything = "\n".join(f"import last.{room}" for room in NUMBER)
+
+    alone = run(sys.executable, "-c", body)
+    together = run(sys.executable, "-c", f"{everything}\n{body}")
+    assert alone.returncode == together.returncode == 0, alone.stderr + together.stderr
+    assert alone.stdout == together.stdout
+    assert alone.stdout.count("\n") == len(tables.split())
+
+
+HEAVY = ("torch", "matplotlib", "sklearn", "accelerate", "timm", "onnx", "nbdev", "fastcore")
+
+
+@pytest.mark.parametrize(
+    "rooms, allowed",
+    [
+        (("core", "skeletons", "parsing", "formats", "synthetic", "protocols", "store"), ()),
+        (("onnx_files", "recognizer"), ()),
+        (("model", "zoo", "pipeline"), ("torch",)),
+        (("runs",), ("torch",)),
+    ],
+    ids=lambda value: "-".join(value) or "nothing",
+)
+def test_imports_are_light(rooms, allowed):
+    imports = ", ".join(f"last.{room}" for room in rooms)
+    found = f"[m for m in {HEAVY!r} if m in sys.modules and m not in {allowed!r}]"
+    done = run(sys.executable, "-c", f"import sys, last, {imports}; print({found})")
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
 def test_wheel(tmp_path):
     copy = tmp_path / "repo"
     shutil.copytree(ROOT, copy, ignore=leave)
-    done = subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(copy)], capture_output=True, text=True)
+    options = ("-q", "--no-deps", "--no-build-isolation", "-w", tmp_path)
+    done = run(sys.executable, "-m", "pip", "wheel", *options, copy)
     assert done.returncode == 0, done.stderr
-    import zipfile
-    names = zipfile.ZipFile(next(tmp_path.glob("last-*.whl"))).namelist()
-    assert {"last/data/ntu120_missing.txt", "last/data/kinetics400_classes.txt", "last/__main__.py", *(f"last/{m}.py" for m in NUMBER)} <= set(names)
+
+    names = set(zipfile.ZipFile(next(tmp_path.glob("last-*.whl"))).namelist())
+    data = {"last/data/ntu120_missing.txt", "last/data/kinetics400_classes.txt"}
+    assert data | {"last/__main__.py"} | {f"last/{m}.py" for m in NUMBER} <= names
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, **by_name)
+def test_a_notebook_opens_with_title_and_promise(path):
+    first = nbformat.read(path, 4).cells[0]
+    assert first.cell_type == "markdown"
+    assert re.match(r"# .+\n> .+", first.source), "expected `# Title` and `> one-line promise`"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, **by_name)
+def test_a_notebook_fits_one_sitting(path):
+    notebook = nbformat.read(path, 4)
+    assert len(notebook.cells) <= 50
+    assert path.stat().st_size < 500_000
+    assert sum(source.count("\n") + 1 for source in exported(path)) <= 500
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, **by_name)
+def test_outputs_are_kept_and_clean(path):
+    cells = code_cells(path)
+    assert any(c.outputs for c in cells), "outputs are kept"
+
+    outputs = [o for c in cells for o in c.outputs]
+    assert not any(o.output_type == "error" for o in outputs)
+    assert not any(o.output_type == "stream" and o.name == "stderr" for o in outputs)
+
+    text = "\n".join(o.get("text", "") or str(o.get("data", {}).get("text/plain")) for o in outputs)
+    noise = re.search(r"/tmp/|/root/|/home/|\.\d+\.part\b|0x[0-9a-f]{8,}", text)
+    assert not noise, f"a path, process id or address in an output: {noise.group()}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, **by_name)
+def test_history_alone_speaks_of_the_plan(path):
+    if path.stem == "history":
+        return
+
+    words = "\n".join(c.source for c in nbformat.read(path, 4).cells)
+    assert not re.search(r"\bthe (original )?plan\b|\bthe plan's\b|\bthis repo's plan", words, re.I)
+
+
+def test_links_in_pages_lead_somewhere():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
+    pages += [ROOT / "results/README.md", ROOT / "experiments/README.md"]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
