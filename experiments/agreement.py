@@ -4,6 +4,7 @@
 
 SCORES are the `scores_*.npz` of the teacher's runs (their probabilities are added), or the one `teacher.npz` of `teacher-logits`; RUN folders of `ablate --work`, which hold the scores of the tested protocol.
 """
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from last.core import environment, write_json
 @dataclass
 class Config:
     "Compare students with their teacher."
+
     teacher: list[str]  # score files
     students: list[str]  # run folders, <set>_<row>_<seed>
     out: str  # JSON
@@ -26,10 +28,14 @@ class Config:
 
 def main(cfg: Config) -> None:
     if Path(cfg.teacher[0]).name == "teacher.npz":
-        t, first = TeacherLogits.load(cfg.teacher[0]), Scores.load(Path(cfg.students[0]) / cfg.scores)
+        t, first = (
+            TeacherLogits.load(cfg.teacher[0]),
+            Scores.load(Path(cfg.students[0]) / cfg.scores),
+        )
         row = {n: i for i, n in enumerate(t.names.tolist())}
         said = Scores(first.names, first.labels, t.logits[[row[n] for n in first.names.tolist()]])
-    else: said = ensemble(EnsembleConfig(cfg.teacher))[0]
+    else:
+        said = ensemble(EnsembleConfig(cfg.teacher))[0]
     order = {n: i for i, n in enumerate(said.names.tolist())}
     classes = [str(c) for c in range(said.logits.shape[1])]
     short = lambda m: {k: m[k] for k in ("clips", "top1", "ece", "cross_entropy")}
@@ -38,8 +44,19 @@ def main(cfg: Config) -> None:
         s = Scores.load(folder / cfg.scores)
         at = [order[n] for n in s.names.tolist()]
         row, _, seed = folder.name.rpartition("_")
-        students.setdefault(row, {})[seed] = dict(agreement=100 * float(np.mean(s.logits.argmax(1) == said.logits[at].argmax(1))), **short(metrics(s, classes)))
-    write_json(Path(cfg.out), dict(teacher=dict(runs=len(cfg.teacher), **short(metrics(said, classes))), students=students, environment=environment()))
+        students.setdefault(row, {})[seed] = dict(
+            agreement=100 * float(np.mean(s.logits.argmax(1) == said.logits[at].argmax(1))),
+            **short(metrics(s, classes)),
+        )
+    write_json(
+        Path(cfg.out),
+        dict(
+            teacher=dict(runs=len(cfg.teacher), **short(metrics(said, classes))),
+            students=students,
+            environment=environment(),
+        ),
+    )
 
 
-if __name__ == "__main__": main(tyro.cli(Config))
+if __name__ == "__main__":
+    main(tyro.cli(Config))

@@ -13,31 +13,40 @@ from torch.nn import functional as F
 # %% ../nbs/12_tsm.ipynb #fe604dcf
 def temporal_shift(
     x: Tensor,  # (N, T, V, C)
-    share: float = 1 / 8,  # of the channels in each direction
+    fraction: float = 1 / 8,  # of the channels, for each of the two directions
 ) -> Tensor:  # (N, T, V, C)
-    "The first C*share channels one frame later, the next C*share one frame earlier, zeros at the ends (TSM, Lin et al., ICCV 2019)."
-    if not 0 <= share <= 0.5: raise ValueError(f"share must be between 0 and 0.5, found {share}")
-    n = int(x.shape[-1] * share)
-    if n == 0: return x
-    late, early, stay = x.split([n, n, x.shape[-1] - 2 * n], -1)
-    frames = lambda a, before, behind: F.pad(a, (0, 0, 0, 0, before, behind))
-    return torch.cat([frames(late, 1, -1), frames(early, -1, 1), stay], -1)
+    "Moves C * fraction channels one frame later and as many one earlier (TSM, ICCV 2019)."
+    if not 0 <= fraction <= 0.5:
+        raise ValueError(f"fraction must be between 0 and 0.5, found {fraction}")
 
-# %% ../nbs/12_tsm.ipynb #37a856e4
+    C = x.shape[-1]
+    n = int(C * fraction)
+    if n == 0:
+        return x
+
+    late, early, stay = x.split([n, n, C - 2 * n], -1)
+    late = F.pad(late, (0, 0, 0, 0, 1, -1))  # a frame of zeros before the first
+    early = F.pad(early, (0, 0, 0, 0, -1, 1))  # and one after the last
+    return torch.cat([late, early, stay], -1)
+
+# %% ../nbs/12_tsm.ipynb #b85d8ff8
 def temporal_shifts(
     x: Tensor,  # (N, T, V, C)
-    offsets: tuple[int, ...],  # distances in frames; positive: from the past, negative: from the future
+    offsets: tuple[int, ...],  # distances in frames; positive: from the past, negative: the future
     fraction: float = 1 / 8,  # of the channels, for each distance
 ) -> Tensor:  # (N, T, V, C)
-    "One group of channels per distance, moved by it, zeros at the ends; the remaining channels stay."
-    n, T = int(x.shape[-1] * fraction), x.shape[1]
-    if n * len(offsets) > x.shape[-1]:
-        raise ValueError(f"{len(offsets)} distances of {n} channels each do not fit into {x.shape[-1]} channels")
+    "One group of channels per distance, moved by it, zeros at the ends; the other channels stay."
+    T, C = x.shape[1], x.shape[3]
+    n = int(C * fraction)
+    stay = C - n * len(offsets)
+    if stay < 0:
+        raise ValueError(f"{len(offsets)} distances of {n} channels do not fit into {C} channels")
 
-    groups = x.split([n] * len(offsets) + [x.shape[-1] - n * len(offsets)], -1)
+    *groups, rest = x.split([n] * len(offsets) + [stay], -1)
+
     moved = []
-    for group, d in zip(groups, offsets):
-        d = max(-T, min(d, T))
-        moved.append(F.pad(group, (0, 0, 0, 0, d, -d)))
+    for group, distance in zip(groups, offsets):
+        distance = max(-T, min(distance, T))  # further than the clip is long: all zeros
+        moved.append(F.pad(group, (0, 0, 0, 0, distance, -distance)))
 
-    return torch.cat([*moved, groups[-1]], -1)
+    return torch.cat([*moved, rest], -1)
