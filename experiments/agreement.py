@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from last.core import environment, write_json
 from last.distillation import TeacherLogits
 from last.scores import EnsembleConfig, Scores, ensemble, metrics
-from last.core import environment, write_json
 
 
 @dataclass

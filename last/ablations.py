@@ -11,7 +11,7 @@ __all__ = ['ABLATE', 'Grid', 'deep_merge', 'slug', 'kind_of_run', 'load_grid', '
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -31,62 +31,87 @@ from .zoo import build_model
 @dataclass
 class Grid:
     "What is compared, and under which settings."
+
     sets: list[str]  # "store protocol", and further protocols to test
     rows: dict  # name -> settings of TrainConfig that this row changes
     settings: dict = field(default_factory=dict)  # settings of all runs
-    part: Literal["train", "fit"] = "train"  # what is trained on; fit: the validation part judges, else the test part
+    part: Literal["train", "fit"] = (
+        "train"  # what is trained on; fit: the validation part judges, else the test part
+    )
     compare: str = ""  # the row that others are compared with; default: the first
+
 
 def deep_merge(base: dict, change: dict) -> dict:
     "`base` with `change`, also inside nested settings."
     both = {**base, **change}
-    return {k: deep_merge(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v for k, v in both.items()}
+    return {
+        k: deep_merge(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
+        for k, v in both.items()
+    }
+
 
 def slug(text: str) -> str:
     "Text as part of a file name."
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
+
 def kind_of_run(settings: dict) -> type[TrainConfig]:
     "A row with a teacher is distilled, any other is trained."
     return DistillConfig if settings.get("teacher") else TrainConfig
 
+
 def _check_row(name: str, change: dict, grid: Grid) -> None:
     "An error that names the row if its settings cannot be used."
     try:
-        if not isinstance(change, dict): raise ValueError(f"expected settings, found {change!r}")
+        if not isinstance(change, dict):
+            raise ValueError(f"expected settings, found {change!r}")
         settings = deep_merge(grid.settings, change)
-        if taken := {"data", "out", "protocol", "part", "seed", "threads"} & set(settings): raise ValueError(f"{', '.join(sorted(taken))}: the queue sets this itself")
+        if taken := {"data", "out", "protocol", "part", "seed", "threads"} & set(settings):
+            raise ValueError(f"{', '.join(sorted(taken))}: the queue sets this itself")
         cfg = config_from_dict(kind_of_run(settings), dict(settings, data="", out="", protocol=""))
         build_model(cfg.model, "ntu25", 2, cfg.pre.channels)
-    except ValueError as e: raise ValueError(f"row {name!r}: {e}") from None
+    except ValueError as e:
+        raise ValueError(f"row {name!r}: {e}") from None
 
 # %% ../nbs/51_ablations.ipynb #e20498f5
 def load_grid(path: str | Path) -> Grid:
     "A grid from its file, every row checked."
-    if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
     try:
         grid = Grid(**check_settings(Grid, yaml.safe_load(Path(path).read_text())))
-        if not grid.rows or not grid.sets: raise ValueError("rows and sets must not be empty")
-        grid.rows = {str(name): {} if change is None else change for name, change in grid.rows.items()}
+        if not grid.rows or not grid.sets:
+            raise ValueError("rows and sets must not be empty")
+        grid.rows = {
+            str(name): {} if change is None else change for name, change in grid.rows.items()
+        }
         grid.compare = grid.compare or next(iter(grid.rows))
-        if grid.compare not in grid.rows: raise ValueError(f"compare: no row is called {grid.compare!r}")
-        if len({slug(r) for r in grid.rows}) < len(grid.rows): raise ValueError("two rows have the same name but for punctuation")
-        for name, change in grid.rows.items(): _check_row(name, change, grid)
+        if grid.compare not in grid.rows:
+            raise ValueError(f"compare: no row is called {grid.compare!r}")
+        if len({slug(r) for r in grid.rows}) < len(grid.rows):
+            raise ValueError("two rows have the same name but for punctuation")
+        for name, change in grid.rows.items():
+            _check_row(name, change, grid)
         for s in grid.sets:
-            if len(s.split()) < 2: raise ValueError(f"sets: expected `store protocol`, found {s!r}")
-    except (TypeError, ValueError, yaml.YAMLError) as e: raise ValueError(f"{path}: {e}".split("\n")[0]) from None
+            if len(s.split()) < 2:
+                raise ValueError(f"sets: expected `store protocol`, found {s!r}")
+    except (TypeError, ValueError, yaml.YAMLError) as e:
+        raise ValueError(f"{path}: {e}".split("\n")[0]) from None
     return grid
 
 # %% ../nbs/51_ablations.ipynb #12c9ab06
 @dataclass
 class AblateConfig:
     "Train and test every row of a grid with every seed; what is done is not repeated."
+
     grid: str  # YAML file
     stores: str  # folder that holds the prepared stores, named as in the grid
     work: str  # folder for the runs
     out: str  # folder for the results, one JSON a run
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    sets: list[str] = field(default_factory=list)  # only these, written as in the grid; default: all of it
+    sets: list[str] = field(
+        default_factory=list
+    )  # only these, written as in the grid; default: all of it
     rows: list[str] = field(default_factory=list)  # only these rows; default: all of the grid
     threads: int = 0  # CPU threads; 0: torch's choice
 
@@ -94,13 +119,22 @@ class AblateConfig:
 def teacher_of(grid: Grid, clips: str, row: str) -> str:
     "The file of logits that a row learns from on a set; empty for a row without a teacher."
     store, protocol, *_ = clips.split()
-    return deep_merge(grid.settings, grid.rows[row] or {}).get("teacher", "").replace("{set}", f"{slug(store)}-{protocol}")
+    return (
+        deep_merge(grid.settings, grid.rows[row] or {})
+        .get("teacher", "")
+        .replace("{set}", f"{slug(store)}-{protocol}")
+    )
+
 
 def lacks_teacher(cfg: AblateConfig, grid: Grid, clips: str, row: str) -> str:
     "The teacher's file if it is needed and not there."
     file = teacher_of(grid, clips, row)
     store, protocol, *more = clips.split()
-    done = all((Path(cfg.out) / f"{slug(store)}-{p}_{slug(row)}_{seed}.json").is_file() for p in (protocol, *more) for seed in cfg.seeds)
+    done = all(
+        (Path(cfg.out) / f"{slug(store)}-{p}_{slug(row)}_{seed}.json").is_file()
+        for p in (protocol, *more)
+        for seed in cfg.seeds
+    )
     return file if file and not done and not Path(file).is_file() else ""
 
 # %% ../nbs/51_ablations.ipynb #ae06e605
@@ -109,7 +143,14 @@ def one_run(cfg: AblateConfig, grid: Grid, clips: str, row: str, seed: int) -> l
     store, protocol, *more = clips.split()
     name, part = f"{slug(row)}_{seed}", "val" if grid.part == "fit" else "test"
     files = {p: Path(cfg.out) / f"{slug(store)}-{p}_{name}.json" for p in (protocol, *more)}
-    settings = deep_merge(grid.settings, grid.rows[row] or {}) | dict(data=str(Path(cfg.stores) / store), out=str(Path(cfg.work) / f"{slug(store)}-{protocol}_{name}"), protocol=protocol, part=grid.part, seed=seed, threads=cfg.threads)
+    settings = deep_merge(grid.settings, grid.rows[row] or {}) | dict(
+        data=str(Path(cfg.stores) / store),
+        out=str(Path(cfg.work) / f"{slug(store)}-{protocol}_{name}"),
+        protocol=protocol,
+        part=grid.part,
+        seed=seed,
+        threads=cfg.threads,
+    )
     teacher = teacher_of(grid, clips, row)
     if teacher:
         settings["teacher"] = teacher
@@ -118,23 +159,59 @@ def one_run(cfg: AblateConfig, grid: Grid, clips: str, row: str, seed: int) -> l
     mark = teacher_hash(teacher) if teacher and Path(teacher).is_file() else None
     for file in (f for f in files.values() if f.is_file()):
         old = json.loads(file.read_text())
-        diff = config_diff(run, old["trained"]["config"]) + ["the data"] * (old["fingerprint"] != Store(run.data).fingerprint) + ["the teacher's logits"] * (mark is not None and old["trained"].get("teacher") != mark)
-        if diff: raise ValueError(f"{file}: the result of other settings ({', '.join(diff)}); remove it or choose another --out")
-    if all(f.is_file() for f in files.values()): return list(files.values())
-    (distill if kind is DistillConfig else train)(run, quiet=True)  # goes on where it was interrupted
+        diff = (
+            config_diff(run, old["trained"]["config"])
+            + ["the data"] * (old["fingerprint"] != Store(run.data).fingerprint)
+            + ["the teacher's logits"]
+            * (mark is not None and old["trained"].get("teacher") != mark)
+        )
+        if diff:
+            raise ValueError(
+                f"{file}: the result of other settings ({', '.join(diff)}); remove it or choose another --out"
+            )
+    if all(f.is_file() for f in files.values()):
+        return list(files.values())
+    (distill if kind is DistillConfig else train)(
+        run, quiet=True
+    )  # goes on where it was interrupted
     for p, file in files.items():
         scores = Path(run.out) / f"scores_{p}.npz"
-        result = evaluate(EvaluateConfig(run.out, run.data, protocol=p, part=part, out=str(Path(run.out) / f"{p}.json"), scores=str(scores), device=run.device))
+        result = evaluate(
+            EvaluateConfig(
+                run.out,
+                run.data,
+                protocol=p,
+                part=part,
+                out=str(Path(run.out) / f"{p}.json"),
+                scores=str(scores),
+                device=run.device,
+            )
+        )
         s = Scores.load(scores)
-        write_json(file, dict(row=row, set=f"{store} {p}", seed=seed, **result, correct="".join("01"[int(c)] for c in s.logits.argmax(1) == s.labels)))
+        write_json(
+            file,
+            dict(
+                row=row,
+                set=f"{store} {p}",
+                seed=seed,
+                **result,
+                correct="".join("01"[int(c)] for c in s.logits.argmax(1) == s.labels),
+            ),
+        )
     return list(files.values())
 
-def collect(folder: str | Path) -> dict[tuple[str, str], dict[int, dict]]:  # (set, row) -> seed -> result
+
+def collect(
+    folder: str | Path,
+) -> dict[tuple[str, str], dict[int, dict]]:  # (set, row) -> seed -> result
     "The results of a folder."
     out: dict = {}
     for f in sorted(Path(folder).glob("*.json")):
         r = json.loads(f.read_text())
-        if not {"set", "row", "seed", "correct"} <= set(r): raise ValueError(f"{f}: not a result of `ablate`; keep its results in a folder of their own")
+        if not {"set", "row", "seed", "correct"} <= set(r):
+            raise ValueError(
+                f"{f}: not a result of `ablate`; keep its results in a folder of their own"
+            )
         out.setdefault((r["set"], r["row"]), {})[r["seed"]] = r
     return out
 
@@ -142,25 +219,42 @@ def collect(folder: str | Path) -> dict[tuple[str, str], dict[int, dict]]:  # (s
 def ablate(cfg: AblateConfig) -> list[Path]:
     "Run what is missing; the result files of all runs asked for."
     grid = load_grid(cfg.grid)
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1: raise ValueError("ablate is one process: run it once for each GPU, with other --seeds, --sets or --rows")
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError(
+            "ablate is one process: run it once for each GPU, with other --seeds, --sets or --rows"
+        )
     for r in cfg.rows:
-        if r not in grid.rows: raise ValueError(f"{cfg.grid}: no row {r!r}; known: {', '.join(grid.rows)}")
+        if r not in grid.rows:
+            raise ValueError(f"{cfg.grid}: no row {r!r}; known: {', '.join(grid.rows)}")
     sets = cfg.sets or grid.sets
     for s in sets:
-        if s not in grid.sets: raise ValueError(f"{cfg.grid}: no set {s!r}; known: {', '.join(grid.sets)}")
-    queue = [(clips, row, seed) for seed in cfg.seeds for clips in sets for row in cfg.rows or grid.rows]
+        if s not in grid.sets:
+            raise ValueError(f"{cfg.grid}: no set {s!r}; known: {', '.join(grid.sets)}")
+    queue = [
+        (clips, row, seed) for seed in cfg.seeds for clips in sets for row in cfg.rows or grid.rows
+    ]
     for s in sets:
         store, *protocols = s.split()
-        for p in protocols: Store(Path(cfg.stores) / store).part(p, grid.part)  # an unknown store or protocol shows now, not in the middle of the night
+        for p in protocols:
+            Store(Path(cfg.stores) / store).part(
+                p, grid.part
+            )  # an unknown store or protocol shows now, not in the middle of the night
     collect(cfg.out)
     files, failed = [], []
     for clips, row, seed in tqdm(queue, "runs", disable=None):
-        if gone := lacks_teacher(cfg, grid, clips, row): tqdm.write(f"{clips}, {row}: not run, there is no {gone}"); continue
-        try: new = one_run(cfg, grid, clips, row, seed)
-        except FloatingPointError as e: failed.append(f"{clips}, {row}, seed {seed}: {e}"); continue  # the others go on
-        for f in new: tqdm.write(f"{json.loads(f.read_text())['metrics']['top1']:6.2f} %   {f.stem}")
+        if gone := lacks_teacher(cfg, grid, clips, row):
+            tqdm.write(f"{clips}, {row}: not run, there is no {gone}")
+            continue
+        try:
+            new = one_run(cfg, grid, clips, row, seed)
+        except FloatingPointError as e:
+            failed.append(f"{clips}, {row}, seed {seed}: {e}")
+            continue  # the others go on
+        for f in new:
+            tqdm.write(f"{json.loads(f.read_text())['metrics']['top1']:6.2f} %   {f.stem}")
         files += new
-    if failed: raise FloatingPointError(f"{len(failed)} of {len(queue)} runs failed: {'; '.join(failed)}")
+    if failed:
+        raise FloatingPointError(f"{len(failed)} of {len(queue)} runs failed: {'; '.join(failed)}")
     return files
 
 # %% ../nbs/51_ablations.ipynb #2fd229c2
@@ -173,7 +267,10 @@ def paired_bootstrap(
     "Difference of accuracies with a bootstrap interval over clips and seeds."
     d, rng = 100 * (b.astype(float) - a), np.random.default_rng(seed)
     S, N = d.shape
-    seeds, clips = rng.multinomial(S, np.full(S, 1 / S), draws) / S, rng.multinomial(N, np.full(N, 1 / N), draws) / N  # how often each was drawn
+    seeds, clips = (
+        rng.multinomial(S, np.full(S, 1 / S), draws) / S,
+        rng.multinomial(N, np.full(N, 1 / N), draws) / N,
+    )  # how often each was drawn
     means = np.einsum("rn,rn->r", seeds @ d, clips)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(d.mean()), float(low), float(high)
@@ -182,47 +279,105 @@ def paired_bootstrap(
 def compare(results: dict, clips: str, row: str, base: str) -> dict | None:
     "Mean and spread of a row over its seeds, and its difference to another row over the seeds they share; None if it was not run."
     mine, theirs = results.get((clips, row)), results.get((clips, base), {})
-    if not mine: return None
+    if not mine:
+        return None
     top1 = [r["metrics"]["top1"] for r in mine.values()]
-    out = dict(row=row, set=clips, seeds=len(top1), top1=float(np.mean(top1)), sd=float(np.std(top1, ddof=1)) if len(top1) > 1 else None)
+    out = dict(
+        row=row,
+        set=clips,
+        seeds=len(top1),
+        top1=float(np.mean(top1)),
+        sd=float(np.std(top1, ddof=1)) if len(top1) > 1 else None,
+    )
     shared = sorted(set(mine) & set(theirs)) if row != base else []
     if shared:
         out["pairs"] = len(shared)
-        if {runs[s]["fingerprint"] for runs in (mine, theirs) for s in shared} != {mine[shared[0]]["fingerprint"]}: raise ValueError(f"{clips}: {row} and {base} were tested on different data")
+        if {runs[s]["fingerprint"] for runs in (mine, theirs) for s in shared} != {
+            mine[shared[0]]["fingerprint"]
+        }:
+            raise ValueError(f"{clips}: {row} and {base} were tested on different data")
         right = lambda runs: np.array([[int(c) for c in runs[s]["correct"]] for s in shared])
         out["difference"], out["low"], out["high"] = paired_bootstrap(right(theirs), right(mine))
-        out["verdict"] = "too few seeds" if len(shared) < 3 else "better" if out["low"] > 0 else "worse" if out["high"] < 0 else "no difference shown"
+        out["verdict"] = (
+            "too few seeds"
+            if len(shared) < 3
+            else "better"
+            if out["low"] > 0
+            else "worse"
+            if out["high"] < 0
+            else "no difference shown"
+        )
     return out
+
 
 def ablation_rows(folder: str | Path, grid: Grid) -> list[dict]:
     "Every row of a grid on every tested set, run or not."
     results = collect(folder)
     sets = [f"{s.split()[0]} {p}" for s in grid.sets for p in s.split()[1:]]
-    return [compare(results, s, row, grid.compare) or dict(row=row, set=s, seeds=0) for s in sets for row in grid.rows]
+    return [
+        compare(results, s, row, grid.compare) or dict(row=row, set=s, seeds=0)
+        for s in sets
+        for row in grid.rows
+    ]
+
 
 def ablation_table(rows: list[dict]) -> str:
     "The rows as a Markdown table; the difference is over the seeds that both rows have."
-    lines = ["| set | row | top-1, % | seeds | shared seeds | difference, points (95 % interval) | |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| set | row | top-1, % | seeds | shared seeds | difference, points (95 % interval) | |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for r in rows:
-        top1 = "not run" if not r["seeds"] else f"{r['top1']:.1f}" + (f" ± {r['sd']:.1f}" if r["sd"] is not None else "")
-        gap = f"{r['difference']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})" if "difference" in r else ""
-        lines.append(f"| {r['set']} | {r['row']} | {top1} | {r['seeds'] or ''} | {r.get('pairs', '')} | {gap} | {r.get('verdict', '')} |")
+        top1 = (
+            "not run"
+            if not r["seeds"]
+            else f"{r['top1']:.1f}" + (f" ± {r['sd']:.1f}" if r["sd"] is not None else "")
+        )
+        gap = (
+            f"{r['difference']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})"
+            if "difference" in r
+            else ""
+        )
+        lines.append(
+            f"| {r['set']} | {r['row']} | {top1} | {r['seeds'] or ''} | {r.get('pairs', '')} | {gap} | {r.get('verdict', '')} |"
+        )
     return "\n".join(lines)
 
 # %% ../nbs/51_ablations.ipynb #cb92f01b
 def plot_ablation(rows: list[dict]):
     "Differences with their intervals, one panel a set; a matplotlib figure."
     import matplotlib.pyplot as plt
+
     sets = list(dict.fromkeys(r["set"] for r in rows if "difference" in r))
-    if not sets: raise ValueError("no row has been compared with another yet")
-    fig, axes = plt.subplots(1, len(sets), figsize=(4.2 * len(sets) + 1, 0.34 * max(sum(r["set"] == s for r in rows) for s in sets) + 1.2), sharey=True, squeeze=False, layout="constrained")
+    if not sets:
+        raise ValueError("no row has been compared with another yet")
+    fig, axes = plt.subplots(
+        1,
+        len(sets),
+        figsize=(
+            4.2 * len(sets) + 1,
+            0.34 * max(sum(r["set"] == s for r in rows) for s in sets) + 1.2,
+        ),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
     names = list(dict.fromkeys(r["row"] for r in rows if "difference" in r))
     for ax, s in zip(axes[0], sets):
         for r in rows:
-            if r["set"] != s or "difference" not in r: continue
+            if r["set"] != s or "difference" not in r:
+                continue
             color = {"better": "tab:blue", "worse": "tab:red"}.get(r["verdict"], "tab:gray")
-            ax.plot([r["low"], r["high"]], [names.index(r["row"])] * 2, c=color, lw=2); ax.plot(r["difference"], names.index(r["row"]), "o", c=color)
-        ax.axvline(0, c="k", lw=.8); ax.set(title=s, xlabel="points", yticks=range(len(names)), yticklabels=names, ylim=(len(names) - .5, -.5))
+            ax.plot([r["low"], r["high"]], [names.index(r["row"])] * 2, c=color, lw=2)
+            ax.plot(r["difference"], names.index(r["row"]), "o", c=color)
+        ax.axvline(0, c="k", lw=0.8)
+        ax.set(
+            title=s,
+            xlabel="points",
+            yticks=range(len(names)),
+            yticklabels=names,
+            ylim=(len(names) - 0.5, -0.5),
+        )
     return fig
 
 # %% ../nbs/51_ablations.ipynb #34732d2b
@@ -232,4 +387,10 @@ def ablated(cfg: AblateConfig, files: list[Path]) -> str:
     return f"{table}\n{len(files)} results in {cfg.out}"
 
 
-ABLATE = Command("train and test every row of a grid, with several seeds", AblateConfig, ablate, ablated, resumes=True)
+ABLATE = Command(
+    "train and test every row of a grid, with several seeds",
+    AblateConfig,
+    ablate,
+    ablated,
+    resumes=True,
+)

@@ -15,7 +15,9 @@ from .skeletons import Skeleton, partition
 # %% ../nbs/11_agcn.ipynb #b92f763a
 class FlatLinear(nn.Linear):
     "Linear map of the last axis, all other axes as rows of one product."
-    def forward(self, x: Tensor) -> Tensor: return super().forward(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
 
 # %% ../nbs/11_agcn.ipynb #3816de56
 def mix_joints(
@@ -34,12 +36,19 @@ def time_mean(
 ) -> Tensor:  # (N, V, C)
     "Mean over the valid frames."
     N, T, V, C = x.shape
-    share = x.new_full((1, 1, T), 1 / T) if mask is None else (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(x.dtype)[:, None]
-    return (share @ x.reshape(N, T, V * C)).view(N, V, C)  # as a product: a sum over a middle axis is slow in onnxruntime
+    share = (
+        x.new_full((1, 1, T), 1 / T)
+        if mask is None
+        else (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(x.dtype)[:, None]
+    )
+    return (share @ x.reshape(N, T, V * C)).view(
+        N, V, C
+    )  # as a product: a sum over a middle axis is slow in onnxruntime
 
 # %% ../nbs/11_agcn.ipynb #0ce00a55
 class DynamicGraph(nn.Module):
     "K graphs from the similarity of joints in this clip (2s-AGCN, Shi et al., CVPR 2019, eq. 3, on the time mean)."
+
     def __init__(
         self,
         channels: int,  # of the input
@@ -48,21 +57,27 @@ class DynamicGraph(nn.Module):
         act: str = "softmax",  # "softmax": rows are means; "tanh": links may be negative
     ):
         super().__init__()
-        if act not in ("softmax", "tanh"): raise ValueError(f"unknown activation {act!r}; known: softmax, tanh")
+        if act not in ("softmax", "tanh"):
+            raise ValueError(f"unknown activation {act!r}; known: softmax, tanh")
         self.K, self.d, self.act = K, d, act
         self.embed = FlatLinear(channels, 2 * K * d)  # theta and phi of all graphs
         self.norm = nn.BatchNorm1d(2 * K * d)
 
     def forward(self, mean: Tensor) -> Tensor:  # (N, V, C) -> (N, K, V, V)
         N, V, _ = mean.shape
-        theta, phi = self.norm(self.embed(mean).flatten(0, 1)).view(N, V, 2, self.K, self.d).permute(2, 0, 3, 1, 4)  # (N, K, V, d)
+        theta, phi = (
+            self.norm(self.embed(mean).flatten(0, 1))
+            .view(N, V, 2, self.K, self.d)
+            .permute(2, 0, 3, 1, 4)
+        )  # (N, K, V, d)
         with torch.autocast(mean.device.type, enabled=False):
-            score = theta.float() @ phi.float().mT * self.d ** -0.5  # (N, K, V, V)
+            score = theta.float() @ phi.float().mT * self.d**-0.5  # (N, K, V, V)
             return score.softmax(-1) if self.act == "softmax" else score.tanh() / V
 
 # %% ../nbs/11_agcn.ipynb #f1f9fcd0
 class AGCN(nn.Module):
     "Adaptive graph convolution: sum_k (A_physical + A_learned + A_dynamic(x))_k x W_k."
+
     def __init__(
         self,
         cin: int,  # channels in
@@ -74,16 +89,23 @@ class AGCN(nn.Module):
     ):
         super().__init__()
         self.stride = stride
-        self.register_buffer("physical", torch.tensor(partition(skeleton, "last")), persistent=False)  # (K, V, V)
+        self.register_buffer(
+            "physical", torch.tensor(partition(skeleton, "last")), persistent=False
+        )  # (K, V, V)
         self.learned = nn.Parameter(torch.zeros_like(self.physical)) if learned else None
         self.dynamic = DynamicGraph(cin, len(self.physical), act=dynamic) if dynamic else None
-        self.mix, self.bias = FlatLinear(cin, len(self.physical) * cout, bias=False), nn.Parameter(torch.zeros(cout))
+        self.mix, self.bias = (
+            FlatLinear(cin, len(self.physical) * cout, bias=False),
+            nn.Parameter(torch.zeros(cout)),
+        )
 
     def graphs(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         "(K, V, V), or (N, K, V, V) with the dynamic part."
         A = self.physical if self.learned is None else self.physical + self.learned
         return A if self.dynamic is None else A + self.dynamic(time_mean(x, mask)).to(A.dtype)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, T, V, cin) -> (N, T / stride, V, cout)
-        y = self.mix(x[:, ::self.stride])
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, T, V, cin) -> (N, T / stride, V, cout)
+        y = self.mix(x[:, :: self.stride])
         return mix_joints(y, self.graphs(x, mask).to(y.dtype)) + self.bias.to(y.dtype)

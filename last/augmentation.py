@@ -7,13 +7,13 @@ __all__ = ['uniform', 'chance', 'linear_map', 'rotation', 'shear', 'flip', 'drop
            'uneven_time', 'AugmentConfig', 'augment']
 
 # %% ../nbs/09_augmentation.ipynb #15634d87
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .preprocessing import PreprocessConfig, collate, make_stream, sample, to_body
+from .preprocessing import sample
 from .skeletons import Skeleton
 
 # %% ../nbs/09_augmentation.ipynb #0de53288
@@ -21,9 +21,11 @@ def uniform(n: int, lo: float, hi: float, like: Tensor, g: torch.Generator) -> T
     "(n,) uniform numbers on the device of `like`; drawn on the CPU (so is the generator), so that seeds mean the same everywhere."
     return (torch.rand(n, generator=g) * (hi - lo) + lo).to(like.device, like.dtype)
 
+
 def chance(n: int, p: float, like: Tensor, g: torch.Generator) -> Tensor:
     "(n,) bool, true with probability p."
     return (torch.rand(n, generator=g) < p).to(like.device)
+
 
 def linear_map(x: Tensor, matrix: Tensor) -> Tensor:
     "Apply one (N, 3, 3) matrix to all points of each clip (N, 3, T, V, M)."
@@ -57,7 +59,10 @@ def flip(x: Tensor, skeleton: Skeleton) -> Tensor:
     x = x[..., list(skeleton.mirror), :]
     return torch.cat([-x[:, :1], x[:, 1:]], 1)
 
-def drop_joints(x: Tensor, skeleton: Skeleton, share: float, p: float, g: torch.Generator) -> Tensor:
+
+def drop_joints(
+    x: Tensor, skeleton: Skeleton, share: float, p: float, g: torch.Generator
+) -> Tensor:
     "Put a random share of joints where their parents are, for whole clips; the center always stays."
     n, V = len(x), x.shape[3]
     lost = (torch.rand(n, V, generator=g) < share).to(x.device) & chance(n, p, x, g)[:, None]
@@ -84,16 +89,22 @@ def stretch_limbs(x: Tensor, skeleton: Skeleton, amount: float, g: torch.Generat
     moved = torch.einsum("nvw,nctwm->nctvm", matrix.to(x), x[:, :D])
     return torch.cat([moved, x[:, D:]], 1)
 
+
 def stand_still(x: Tensor, skeleton: Skeleton) -> Tensor:
     "Each person of (N, C, T, V, M) moved so that their root stays where it is in the first frame."
     D = skeleton.dims
     root = x[:, :D, :, list(skeleton.root)].mean(3, keepdim=True)
     return torch.cat([x[:, :D] - root + root[:, :, :1], x[:, D:]], 1)
 
-def uneven_time(n: int, frames: int, amount: float, g: torch.Generator) -> Tensor:  # (n, frames), 0 to 1
+
+def uneven_time(
+    n: int, frames: int, amount: float, g: torch.Generator
+) -> Tensor:  # (n, frames), 0 to 1
     "Increasing moments whose pace varies smoothly between 1 - amount and 1 + amount."
     pace = 1 + amount * (2 * torch.rand(n, 1, 5, generator=g) - 1)
-    pace = torch.nn.functional.interpolate(pace, frames - 1, mode="linear", align_corners=True)[:, 0]
+    pace = torch.nn.functional.interpolate(pace, frames - 1, mode="linear", align_corners=True)[
+        :, 0
+    ]
     moments = torch.nn.functional.pad(pace.cumsum(1), (1, 0))
     return moments / moments[:, -1:]
 
@@ -101,6 +112,7 @@ def uneven_time(n: int, frames: int, amount: float, g: torch.Generator) -> Tenso
 @dataclass
 class AugmentConfig:
     "Ranges and probabilities; a probability of 0 switches one off."
+
     rotate: float = 15.0  # degrees about the vertical, drawn from -rotate to +rotate
     rotate_p: float = 0.5
     tilt: float = 0.0  # degrees about all three axes
@@ -115,7 +127,9 @@ class AugmentConfig:
     drop: float = 0.1  # share of joints that are lost
     drop_p: float = 0.0
     warp: float = 0.0  # time runs unevenly: up to this much faster or slower (0.5: between half and one and a half of the pace)
-    limbs: float = 0.0  # each bone's length is drawn from 1 - limbs to 1 + limbs, left and right alike
+    limbs: float = (
+        0.0  # each bone's length is drawn from 1 - limbs to 1 + limbs, left and right alike
+    )
     still_p: float = 0.0  # probability that the path of the root is taken away
 
 # %% ../nbs/09_augmentation.ipynb #2af0b222
@@ -127,21 +141,35 @@ def augment(
     g: torch.Generator,  # every random number comes from here
 ) -> tuple[Tensor, Tensor]:  # x changed; (N,) bool, which clips were flipped
     "Draw and apply the table's augmentations, one set of numbers a clip."
-    n, D, score = len(x), skeleton.dims, x[:, skeleton.dims:]
+    n, D, score = len(x), skeleton.dims, x[:, skeleton.dims :]
     on = lambda p: chance(n, p, x, g)
     if D == 3:
         deg = torch.pi / 180
-        angles = torch.stack([uniform(n, -cfg.tilt, cfg.tilt, x, g) for _ in range(3)], 1) * deg * on(cfg.tilt_p)[:, None]
+        angles = (
+            torch.stack([uniform(n, -cfg.tilt, cfg.tilt, x, g) for _ in range(3)], 1)
+            * deg
+            * on(cfg.tilt_p)[:, None]
+        )
         angles[:, 2] += uniform(n, -cfg.rotate, cfg.rotate, x, g) * deg * on(cfg.rotate_p)
-        amounts = torch.stack([uniform(n, -cfg.shear, cfg.shear, x, g) for _ in range(6)], 1) * on(cfg.shear_p)[:, None]
+        amounts = (
+            torch.stack([uniform(n, -cfg.shear, cfg.shear, x, g) for _ in range(6)], 1)
+            * on(cfg.shear_p)[:, None]
+        )
         x = linear_map(x, shear(amounts) @ rotation(angles))
     size = 1 + uniform(n, -cfg.scale, cfg.scale, x, g) * on(cfg.scale_p)
     x = x * size.view(-1, 1, 1, 1, 1)
-    if cfg.noise > 0: x = x + torch.randn(x.shape, generator=g).to(x) * cfg.noise * on(cfg.noise_p).view(-1, 1, 1, 1, 1)
-    if cfg.drop_p > 0: x = drop_joints(x, skeleton, cfg.drop, cfg.drop_p, g)
-    if cfg.limbs > 0: x = stretch_limbs(x, skeleton, cfg.limbs, g)
-    if cfg.still_p > 0: x = torch.where(on(cfg.still_p).view(-1, 1, 1, 1, 1), stand_still(x, skeleton), x)
+    if cfg.noise > 0:
+        x = x + torch.randn(x.shape, generator=g).to(x) * cfg.noise * on(cfg.noise_p).view(
+            -1, 1, 1, 1, 1
+        )
+    if cfg.drop_p > 0:
+        x = drop_joints(x, skeleton, cfg.drop, cfg.drop_p, g)
+    if cfg.limbs > 0:
+        x = stretch_limbs(x, skeleton, cfg.limbs, g)
+    if cfg.still_p > 0:
+        x = torch.where(on(cfg.still_p).view(-1, 1, 1, 1, 1), stand_still(x, skeleton), x)
     flipped = on(cfg.flip_p)
-    if D == 2: x = torch.cat([x[:, :2], score], 1)
+    if D == 2:
+        x = torch.cat([x[:, :2], score], 1)
     x = torch.where(flipped.view(-1, 1, 1, 1, 1), flip(x, skeleton), x)
     return x * mask[:, None, :, None], flipped

@@ -29,29 +29,31 @@ from .export import network_file
 from .onnx_files import onnx_session, quantize
 from .skeletons import get_skeleton
 from .training import keep_memory
-from .zoo import NETWORKS
-from .zoo import build_model
+from .zoo import NETWORKS, build_model
 
 # %% ../nbs/64_bench.ipynb #66e419c0
 def run_eager(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
     "torch as it is."
     return lambda: model(x)
 
+
 def run_compiled(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
     "torch.compile, for exactly this shape; an error where it gives up."
     fast = torch.compile(model, dynamic=False)
     return lambda: fast(x)
 
-
 # %% ../nbs/64_bench.ipynb #0d06abb1
 def run_onnxruntime(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
     "Exported and run by onnxruntime; checked against torch."
-    session, feed = onnx_session(network_file(model, tuple(x.shape[1:])), threads), {"skeleton": x.numpy()}
+    session, feed = (
+        onnx_session(network_file(model, tuple(x.shape[1:])), threads),
+        {"skeleton": x.numpy()},
+    )
     expected = model(x).numpy()
     off = np.abs(session.run(None, feed)[0] - expected).max() / max(np.abs(expected).max(), 1)
-    if off > 1e-3: raise RuntimeError(f"onnxruntime and torch differ by {off:.2g} of the largest logit")
+    if off > 1e-3:
+        raise RuntimeError(f"onnxruntime and torch differ by {off:.2g} of the largest logit")
     return lambda: session.run(None, feed)
-
 
 # %% ../nbs/64_bench.ipynb #4c0ce611
 @lru_cache(maxsize=32)
@@ -59,9 +61,12 @@ def quantize_with_noise(file: bytes, shape: tuple[int, ...]) -> bytes:
     "INT8, calibrated on noise: for the clock only."
     return quantize(file, [dict(skeleton=torch.randn(8, *shape).numpy())])
 
+
 def run_int8(model: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
     "Quantized and run by onnxruntime; for the clock only."
-    session = onnx_session(quantize_with_noise(network_file(model, tuple(x.shape[1:])), tuple(x.shape[1:])), threads)
+    session = onnx_session(
+        quantize_with_noise(network_file(model, tuple(x.shape[1:])), tuple(x.shape[1:])), threads
+    )
     return lambda: session.run(None, {"skeleton": x.numpy()})
 
 # %% ../nbs/64_bench.ipynb #f4c92af2
@@ -85,25 +90,36 @@ def interleave(
         for k, run in runs.items():
             start = time.perf_counter()
             run()
-            if i >= warmup: seconds[k].append(time.perf_counter() - start)
+            if i >= warmup:
+                seconds[k].append(time.perf_counter() - start)
     return {k: np.array(v) for k, v in seconds.items()}
+
 
 def latency(seconds: np.ndarray, batch: int = 1) -> dict[str, float]:
     "Median, minimum and 95th percentile in milliseconds, and clips a second at the median."
     ms = seconds * 1e3
-    return dict(median_ms=float(np.median(ms)), min_ms=float(ms.min()), p95_ms=float(np.percentile(ms, 95)), clips_per_second=float(batch / np.median(seconds)), rounds=len(ms))
+    return dict(
+        median_ms=float(np.median(ms)),
+        min_ms=float(ms.min()),
+        p95_ms=float(np.percentile(ms, 95)),
+        clips_per_second=float(batch / np.median(seconds)),
+        rounds=len(ms),
+    )
 
 # %% ../nbs/64_bench.ipynb #01104793
 @dataclass
 class BenchConfig:
     "Measure what networks cost on this machine: parameters, MACs, sizes, memory, latency. Leave the machine alone meanwhile."
+
     out: str = "bench.json"  # results, a list with one entry a network
     models: list[str] = field(default_factory=list)  # names; default: every network of the table
     skeleton: str = "ntu25"
     classes: int = 120
     frames: int = 64  # T
     persons: int = 1  # M
-    backends: list[Literal["eager", "compile", "onnxruntime", "int8"]] = field(default_factory=lambda: ["eager", "compile", "onnxruntime"])
+    backends: list[Literal["eager", "compile", "onnxruntime", "int8"]] = field(
+        default_factory=lambda: ["eager", "compile", "onnxruntime"]
+    )
     threads: list[int] = field(default_factory=lambda: [1, 2])
     batches: list[int] = field(default_factory=lambda: [1, 16])  # clips at once
     rounds: int = 20  # how often each is timed
@@ -115,30 +131,60 @@ def count_entry(name: str, cfg: BenchConfig) -> dict:
     skeleton = get_skeleton(cfg.skeleton)
     model = build_model(name, skeleton, cfg.classes)
     cost = count_cost(model, skeleton, cfg.frames, cfg.persons)
-    return dict(model=name, params=cost["params"], macs=cost["macs"], macs_second_counter=count_macs_outside(model, skeleton, cfg.frames, cfg.persons), t_v_m=[cfg.frames, skeleton.V, cfg.persons],
-                **file_sizes(model), peak_memory_bytes=peak_memory(name, cfg.skeleton, cfg.classes, cfg.frames, cfg.persons))
+    return dict(
+        model=name,
+        params=cost["params"],
+        macs=cost["macs"],
+        macs_second_counter=count_macs_outside(model, skeleton, cfg.frames, cfg.persons),
+        t_v_m=[cfg.frames, skeleton.V, cfg.persons],
+        **file_sizes(model),
+        peak_memory_bytes=peak_memory(name, cfg.skeleton, cfg.classes, cfg.frames, cfg.persons),
+    )
 
-def prepare_backend(e: dict, model: nn.Module, x: Tensor, backend: str, threads: int) -> Callable[[], Any] | None:
+
+def prepare_backend(
+    e: dict, model: nn.Module, x: Tensor, backend: str, threads: int
+) -> Callable[[], Any] | None:
     "A network made ready and run once; None, and the reason in the entry, where that fails."
     try:
         run = BACKENDS[backend](model, x, threads)
         run()
         return run
     except Exception as error:
-        e["failed"].append(dict(backend=backend, threads=threads, batch=len(x), why=f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"[:300]))
+        e["failed"].append(
+            dict(
+                backend=backend,
+                threads=threads,
+                batch=len(x),
+                why=f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"[:300],
+            )
+        )
+
 
 def time_entries(entries: list[dict], cfg: BenchConfig) -> None:
     "Add latencies to the entries: for each number of threads and clips and each backend, all networks in turns."
     skeleton = get_skeleton(cfg.skeleton)
     models = [build_model(e["model"], skeleton, cfg.classes).eval() for e in entries]
-    for e in entries: e.update(latencies=[], failed=[])
+    for e in entries:
+        e.update(latencies=[], failed=[])
     for threads, batch, backend in product(cfg.threads, cfg.batches, cfg.backends):
         torch.set_num_threads(threads)
         torch._dynamo.reset()
-        x = torch.randn(batch, 3, cfg.frames, skeleton.V, *([cfg.persons] if cfg.persons > 1 else []))
-        with torch._dynamo.config.patch(recompile_limit=2 * len(models), fail_on_recompile_limit_hit=True):  # all networks share one `forward`
-            runs = {i: run for i, (e, m) in enumerate(zip(entries, models)) if (run := prepare_backend(e, m, x, backend, threads))}
-            for i, s in interleave(runs, cfg.rounds, quiet=False).items(): entries[i]["latencies"].append(dict(backend=backend, threads=threads, batch=batch, **latency(s, batch)))
+        x = torch.randn(
+            batch, 3, cfg.frames, skeleton.V, *([cfg.persons] if cfg.persons > 1 else [])
+        )
+        with torch._dynamo.config.patch(
+            recompile_limit=2 * len(models), fail_on_recompile_limit_hit=True
+        ):  # all networks share one `forward`
+            runs = {
+                i: run
+                for i, (e, m) in enumerate(zip(entries, models))
+                if (run := prepare_backend(e, m, x, backend, threads))
+            }
+            for i, s in interleave(runs, cfg.rounds, quiet=False).items():
+                entries[i]["latencies"].append(
+                    dict(backend=backend, threads=threads, batch=batch, **latency(s, batch))
+                )
         del runs
         gc.collect()
     network_file.cache_clear()
@@ -147,13 +193,32 @@ def time_entries(entries: list[dict], cfg: BenchConfig) -> None:
 def merge_results(entries: list[dict], cfg: BenchConfig) -> list[dict]:
     "The entries, with what an earlier file holds of backends that were not measured now."
     old = {e["model"]: e for e in json.loads(Path(cfg.out).read_text())}
-    size = lambda e: (e["macs"], e["params"], e["t_v_m"], e["settings"]["threads"], e["settings"]["batches"])
+    size = lambda e: (
+        e["macs"],
+        e["params"],
+        e["t_v_m"],
+        e["settings"]["threads"],
+        e["settings"]["batches"],
+    )
     for e in entries:
-        if e["model"] not in old or size(e) != size(old[e["model"]]): raise ValueError(f"{cfg.out}: does not hold {e['model']} at this size; measure into another file")
+        if e["model"] not in old or size(e) != size(old[e["model"]]):
+            raise ValueError(
+                f"{cfg.out}: does not hold {e['model']} at this size; measure into another file"
+            )
         before = old.pop(e["model"])
-        for key in ("latencies", "failed"): e[key] = [{"commit": before["environment"]["commit"], **r} for r in before[key] if r["backend"] not in cfg.backends] + e[key]
-        e["settings"]["backends"] = [b for b in before["settings"]["backends"] if b not in cfg.backends] + cfg.backends
-    if old: raise ValueError(f"{cfg.out}: holds {', '.join(old)} too; measure the same models, or into another file")
+        for key in ("latencies", "failed"):
+            e[key] = [
+                {"commit": before["environment"]["commit"], **r}
+                for r in before[key]
+                if r["backend"] not in cfg.backends
+            ] + e[key]
+        e["settings"]["backends"] = [
+            b for b in before["settings"]["backends"] if b not in cfg.backends
+        ] + cfg.backends
+    if old:
+        raise ValueError(
+            f"{cfg.out}: holds {', '.join(old)} too; measure the same models, or into another file"
+        )
     return entries
 
 # %% ../nbs/64_bench.ipynb #8c6ee58a
@@ -162,28 +227,46 @@ def bench(cfg: BenchConfig) -> list[dict]:
     names = cfg.models or list(NETWORKS)
     unknown = [n for n in names if not n.split() or n.split()[0] not in NETWORKS]
     Path(cfg.out).parent.mkdir(parents=True, exist_ok=True)
-    if unknown: raise ValueError(f"unknown model {unknown[0]!r}; known: {', '.join(NETWORKS)}")
-    if cfg.add and not Path(cfg.out).is_file(): raise FileNotFoundError(f"{cfg.out}: nothing there to add to")
-    if min(cfg.rounds, cfg.frames, cfg.persons, *cfg.threads, *cfg.batches) < 1: raise ValueError("rounds, frames, persons, threads and batches must be at least 1")
+    if unknown:
+        raise ValueError(f"unknown model {unknown[0]!r}; known: {', '.join(NETWORKS)}")
+    if cfg.add and not Path(cfg.out).is_file():
+        raise FileNotFoundError(f"{cfg.out}: nothing there to add to")
+    if min(cfg.rounds, cfg.frames, cfg.persons, *cfg.threads, *cfg.batches) < 1:
+        raise ValueError("rounds, frames, persons, threads and batches must be at least 1")
     before = torch.get_num_threads()
     keep_memory()
     entries = [count_entry(n, cfg) for n in tqdm(names, "counting", leave=False, disable=None)]
     try:
-        with torch.inference_mode(): time_entries(entries, cfg)
-    finally: torch.set_num_threads(before)
+        with torch.inference_mode():
+            time_entries(entries, cfg)
+    finally:
+        torch.set_num_threads(before)
     about = dict(settings=asdict(cfg), environment=environment())
     entries = [dict(e, **copy.deepcopy(about)) for e in entries]
-    if cfg.add: entries = merge_results(entries, cfg)
+    if cfg.add:
+        entries = merge_results(entries, cfg)
     write_json(Path(cfg.out), entries)
     return entries
+
 
 def bench_table(entries: list[dict], threads: int = 1, batch: int = 1) -> str:
     "The entries as text: cost, and the median latency of each backend."
     backends = list(entries[0]["settings"]["backends"])
-    lines = [f"{'':18}{'params, M':>10}{'GMACs':>8}{'fp32, MB':>10}{'peak, MB':>10}" + "".join(f"{b + ', ms':>18}" for b in backends) + f"   (T, V, M) = {tuple(entries[0]['t_v_m'])}, {threads} thread(s), batch {batch}"]
+    lines = [
+        f"{'':18}{'params, M':>10}{'GMACs':>8}{'fp32, MB':>10}{'peak, MB':>10}"
+        + "".join(f"{b + ', ms':>18}" for b in backends)
+        + f"   (T, V, M) = {tuple(entries[0]['t_v_m'])}, {threads} thread(s), batch {batch}"
+    ]
     for e in entries:
-        ms = {r["backend"]: f"{r['median_ms']:.1f}" for r in e["latencies"] if (r["threads"], r["batch"]) == (threads, batch)}
-        lines.append(f"{e['model']:18}{e['params'] / 1e6:10.3f}{e['macs'] / 1e9:8.3f}{e['bytes_fp32'] / 1e6:10.2f}{(e['peak_memory_bytes'] or float('nan')) / 1e6:10.0f}" + "".join(f"{ms.get(b, 'failed'):>18}" for b in backends))
+        ms = {
+            r["backend"]: f"{r['median_ms']:.1f}"
+            for r in e["latencies"]
+            if (r["threads"], r["batch"]) == (threads, batch)
+        }
+        lines.append(
+            f"{e['model']:18}{e['params'] / 1e6:10.3f}{e['macs'] / 1e9:8.3f}{e['bytes_fp32'] / 1e6:10.2f}{(e['peak_memory_bytes'] or float('nan')) / 1e6:10.0f}"
+            + "".join(f"{ms.get(b, 'failed'):>18}" for b in backends)
+        )
     return "\n".join(lines)
 
 # %% ../nbs/64_bench.ipynb #c6610915

@@ -51,11 +51,15 @@ def load_defaults(cls: type, path: str | Path) -> Any:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as e:
-        raise ValueError(f"{path}: broken YAML ({str(e).splitlines()[0]} {getattr(e, 'problem_mark', '')})") from None
+        raise ValueError(
+            f"{path}: broken YAML ({str(e).splitlines()[0]} {getattr(e, 'problem_mark', '')})"
+        ) from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected `setting: value` lines")
 
-    required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+    required = [
+        f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING
+    ]
     try:
         return cls(**{name: tyro.MISSING for name in required} | check_settings(cls, values))
     except (ValueError, TypeError) as e:
@@ -86,7 +90,13 @@ def parse(
     file, args = take_config(args)
     default = load_defaults(cls, file) if file else None
     note = "\n\n--config FILE.yaml fills defaults; --debug shows tracebacks."
-    return tyro.cli(cls, prog=f"python -m last {name}", description=(cls.__doc__ or "") + note, args=args, default=default)
+    return tyro.cli(
+        cls,
+        prog=f"python -m last {name}",
+        description=(cls.__doc__ or "") + note,
+        args=args,
+        default=default,
+    )
 
 # %% ../nbs/90_cli.ipynb #ecc11714
 EXAMPLE = """\
@@ -101,7 +111,9 @@ def overview() -> str:
     "What `python -m last` prints without a command."
     title = "usage: python -m last <command> [settings]      (also installed as last-har)"
     lines = [f"  {name:16} {get_command(name).help}" for name in COMMANDS]
-    return "\n".join([title, "", "LAST: skeleton-based action recognition. Commands:", "", *lines, "", EXAMPLE])
+    return "\n".join(
+        [title, "", "LAST: skeleton-based action recognition. Commands:", "", *lines, "", EXAMPLE]
+    )
 
 
 def explain(error: Exception) -> str:
@@ -142,7 +154,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {explain(e)}", file=sys.stderr)
         return 2
     except RuntimeError as e:
-        if debug or not any(words in str(e) for words in ("out of memory", "can't allocate memory")):
+        if debug or not any(
+            words in str(e) for words in ("out of memory", "can't allocate memory")
+        ):
             raise
         print("error: out of memory; try smaller batches or fewer frames", file=sys.stderr)
         return 2

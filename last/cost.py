@@ -34,33 +34,61 @@ def count_cost(
 ) -> dict[str, int]:  # params, macs
     "Parameters and multiply-accumulates of one clip, from torch's FlopCounterMode."
     from torch.utils.flop_counter import FlopCounterMode
+
     was, device = model.training, next(model.parameters()).device
-    with FlopCounterMode(display=False) as counter: model.eval()(torch.zeros(1, in_channels, T, skeleton.V, M, device=device))
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(torch.zeros(1, in_channels, T, skeleton.V, M, device=device))
     model.train(was)
-    return dict(params=sum(p.numel() for p in model.parameters()), macs=counter.get_total_flops() // 2)
+    return dict(
+        params=sum(p.numel() for p in model.parameters()), macs=counter.get_total_flops() // 2
+    )
 
 # %% ../nbs/50_cost.ipynb #e7a8796a
 class ProductCounter(TorchFunctionMode):
     "Multiply-accumulates of matrix products called as functions, outside any layer."
-    def __init__(self): super().__init__(); self.macs = 0
+
+    def __init__(self):
+        super().__init__()
+        self.macs = 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", "") in ("matmul", "__matmul__", "bmm"): self.macs += out.numel() * args[0].shape[-1]
+        if getattr(func, "__name__", "") in ("matmul", "__matmul__", "bmm"):
+            self.macs += out.numel() * args[0].shape[-1]
         return out
 
+
 @torch.no_grad()
-def count_macs_outside(model: SkeletonModel, skeleton: Skeleton, T: int = 64, M: int = 1, in_channels: int = 3) -> int:
+def count_macs_outside(
+    model: SkeletonModel, skeleton: Skeleton, T: int = 64, M: int = 1, in_channels: int = 3
+) -> int:
     "MACs of one clip by thop, with the products it cannot see added; norms are not counted, as in papers."
     try:
         from thop import profile
         from thop.vision.basic_hooks import count_linear
-    except ImportError: raise ImportError("the second counter needs thop: pip install -e '.[bench]' in the repository") from None
+    except ImportError:
+        raise ImportError(
+            "the second counter needs thop: pip install -e '.[bench]' in the repository"
+        ) from None
     free = lambda m, x, y: None
-    def by_frames(m, x, y): m.total_ops += y.numel() * m.weight[0].numel()  # channels last, which thop does not expect
+
+    def by_frames(m, x, y):
+        m.total_ops += y.numel() * m.weight[0].numel()  # channels last, which thop does not expect
+
     model = copy.deepcopy(model).eval()  # thop leaves buffers behind
     with ProductCounter() as products:
-        macs, _ = profile(model, (torch.zeros(1, in_channels, T, skeleton.V, M),), custom_ops={nn.BatchNorm1d: free, nn.BatchNorm2d: free, nn.LayerNorm: free, FlatLinear: count_linear, FrameConv: by_frames}, verbose=False)
+        macs, _ = profile(
+            model,
+            (torch.zeros(1, in_channels, T, skeleton.V, M),),
+            custom_ops={
+                nn.BatchNorm1d: free,
+                nn.BatchNorm2d: free,
+                nn.LayerNorm: free,
+                FlatLinear: count_linear,
+                FrameConv: by_frames,
+            },
+            verbose=False,
+        )
     return int(macs) + products.macs
 
 # %% ../nbs/50_cost.ipynb #3b1cb5ab
@@ -69,20 +97,30 @@ def file_sizes(model: nn.Module) -> dict[str, int]:  # bytes
     state, out = {k: v.contiguous() for k, v in model.state_dict().items()}, {}
     with tempfile.TemporaryDirectory() as folder:
         for name, half in (("fp32", False), ("fp16", True)):
-            save_file({k: v.half() if half and v.is_floating_point() else v for k, v in state.items()}, f"{folder}/w")
+            save_file(
+                {k: v.half() if half and v.is_floating_point() else v for k, v in state.items()},
+                f"{folder}/w",
+            )
             out[f"bytes_{name}"] = Path(f"{folder}/w").stat().st_size
     return out
 
+
 def memory_rise(name: str, skeleton: str, classes: int, T: int, M: int) -> int:  # bytes
     "By how much building a network and classifying one clip raises the resident memory of this process (Linux)."
-    status = lambda key: next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(key))
+    status = lambda key: next(
+        int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(key)
+    )
     s = get_skeleton(skeleton)
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts from here
     before = status("VmRSS")
-    with torch.inference_mode(): build_model(name, s, classes).eval()(torch.zeros(1, 3, T, s.V, M))
+    with torch.inference_mode():
+        build_model(name, s, classes).eval()(torch.zeros(1, 3, T, s.V, M))
     return status("VmHWM") - before
 
-def peak_memory(name: str, skeleton: str = "ntu25", classes: int = 120, T: int = 64, M: int = 1) -> int | None:  # bytes; None where the system does not tell
+
+def peak_memory(
+    name: str, skeleton: str = "ntu25", classes: int = 120, T: int = 64, M: int = 1
+) -> int | None:  # bytes; None where the system does not tell
     "Memory that loading a network and classifying one clip adds to a fresh process."
     code = f"import torch, last.cost; torch.set_num_threads(1); print(last.cost.memory_rise({name!r}, {skeleton!r}, {classes}, {T}, {M}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from .infogcn import MultiScaleTemporal
-from .skeletons import Skeleton, partition
 from .peers import BatchNorm2d, TenUnits, masked2d, time_mean2d
+from .skeletons import Skeleton, partition
 
 # %% ../nbs/23_ctrgcn.ipynb #425e21a0
 class PlainGraph(nn.Module):
     "Graph convolution with three learned graphs (the baseline in CTR-GCN's repository)."
+
     def __init__(self, cin: int, cout: int, skeleton: Skeleton, K: int = 3):
         super().__init__()
         self.A = nn.Parameter(torch.eye(skeleton.V).repeat(K, 1, 1))  # (K, V, V)
@@ -26,68 +27,119 @@ class PlainGraph(nn.Module):
     def graphs(self) -> Tensor:  # (K, V, V), columns of length 1
         return self.A / (self.A.norm(dim=1, keepdim=True) + 1e-4)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
         return sum(conv(x @ a.to(x.dtype).mT) for conv, a in zip(self.convs, self.graphs()))
 
 # %% ../nbs/23_ctrgcn.ipynb #225a4ba9
 class Correction(nn.Module):
     "Q(x) = W_4 tanh(W_1 x_u - W_2 x_v) on time means: one matrix a clip and channel (CTR-GC, eq. 5 and 6)."
+
     def __init__(self, cin: int, cout: int):
         super().__init__()
         r = max(cin // 8, 8)
-        self.left, self.right, self.lift = nn.Conv2d(cin, r, 1), nn.Conv2d(cin, r, 1), nn.Conv2d(r, cout, 1)
+        self.left, self.right, self.lift = (
+            nn.Conv2d(cin, r, 1),
+            nn.Conv2d(cin, r, 1),
+            nn.Conv2d(r, cout, 1),
+        )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, V, V)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, V, V)
         left, right = time_mean2d(self.left(x), mask), time_mean2d(self.right(x), mask)  # (N, r, V)
         return self.lift((left[..., :, None] - right[..., None, :]).tanh())
 
+
 class RefinedGraph(nn.Module):
     "Three channel-wise refined graphs, summed (CTR-GC, section 3.2)."
+
     def __init__(self, cin: int, cout: int, skeleton: Skeleton):
         super().__init__()
-        self.A, self.alpha = nn.Parameter(torch.tensor(partition(skeleton, "directed"))), nn.Parameter(torch.zeros(1))
+        self.A, self.alpha = (
+            nn.Parameter(torch.tensor(partition(skeleton, "directed"))),
+            nn.Parameter(torch.zeros(1)),
+        )
         self.corrections = nn.ModuleList(Correction(cin, cout) for _ in self.A)
         self.values = nn.ModuleList(nn.Conv2d(cin, cout, 1) for _ in self.A)  # W_3
 
-    def graphs(self, x: Tensor, mask: Tensor | None = None) -> list[Tensor]:  # three of (N, cout, V, V)
+    def graphs(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> list[Tensor]:  # three of (N, cout, V, V)
         return [a + self.alpha * q(x, mask) for a, q in zip(self.A, self.corrections)]
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
-        return sum(value(x) @ R.to(x.dtype).mT for value, R in zip(self.values, self.graphs(x, mask)))
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
+        return sum(
+            value(x) @ R.to(x.dtype).mT for value, R in zip(self.values, self.graphs(x, mask))
+        )
 
 # %% ../nbs/23_ctrgcn.ipynb #88f357dc
 class PlainTemporal(nn.Module):
     "One convolution over 5 frames and a BatchNorm."
+
     def __init__(self, channels: int, stride: int = 1):
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(channels, channels, (5, 1), (stride, 1), (2, 0)), BatchNorm2d(channels)
+        self.conv, self.norm = (
+            nn.Conv2d(channels, channels, (5, 1), (stride, 1), (2, 0)),
+            BatchNorm2d(channels),
+        )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None
+    ) -> Tensor:
         return masked2d(self.norm(self.conv(x), mask_out), mask_out)
 
 # %% ../nbs/23_ctrgcn.ipynb #3b6ec44d
 class CTRUnit(nn.Module):
     "Graph convolution, temporal convolution, residuals; refined or plain."
-    def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, residual: bool = True, refined: bool = True):
+
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        stride: int,
+        skeleton: Skeleton,
+        residual: bool = True,
+        refined: bool = True,
+    ):
         super().__init__()
         self.stride, self.residual = stride, residual
-        self.graph, self.norm = (RefinedGraph if refined else PlainGraph)(cin, cout, skeleton), BatchNorm2d(cout)
-        nn.init.constant_(self.norm.weight, 1e-6)  # as the authors start: a unit is its residual at first
-        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
+        self.graph, self.norm = (
+            (RefinedGraph if refined else PlainGraph)(cin, cout, skeleton),
+            BatchNorm2d(cout),
+        )
+        nn.init.constant_(
+            self.norm.weight, 1e-6
+        )  # as the authors start: a unit is its residual at first
+        self.down, self.down_norm = (
+            (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
+        )
         self.temporal = (MultiScaleTemporal if refined else PlainTemporal)(cout, stride)
         same = not residual or (cin == cout and stride == 1)
-        self.shortcut, self.shortcut_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
+        self.shortcut, self.shortcut_norm = (
+            (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        out = None if mask is None else mask[:, ::self.stride]
-        y = self.norm(self.graph(x, mask), mask) + (x if self.down is None else self.down_norm(self.down(x), mask))
+        out = None if mask is None else mask[:, :: self.stride]
+        y = self.norm(self.graph(x, mask), mask) + (
+            x if self.down is None else self.down_norm(self.down(x), mask)
+        )
         y = self.temporal(masked2d(y.relu(), mask), mask, out)
-        if self.residual: y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
+        if self.residual:
+            y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
         return masked2d(y.relu(), out), out
+
 
 class CTRGCN(TenUnits):
     "CTR-GCN (Chen et al., ICCV 2021), or the plain baseline of its authors' repository."
-    def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3, refined: bool = True):
+
+    def __init__(
+        self, skeleton: Skeleton, classes: int, in_channels: int = 3, refined: bool = True
+    ):
         super().__init__(partial(CTRUnit, refined=refined), skeleton, classes, in_channels)
 
 

@@ -30,7 +30,12 @@ def kd_loss(
     tau: float = 4.0,
 ) -> Tensor:  # (N,)
     "tau² KL(softmax(teacher / tau) || softmax(student / tau)) of each clip (Hinton et al., 2015)."
-    return tau ** 2 * F.kl_div((student / tau).log_softmax(-1), (teacher / tau).log_softmax(-1), reduction="none", log_target=True).sum(-1)
+    return tau**2 * F.kl_div(
+        (student / tau).log_softmax(-1),
+        (teacher / tau).log_softmax(-1),
+        reduction="none",
+        log_target=True,
+    ).sum(-1)
 
 # %% ../nbs/40_distillation.ipynb #2925bea3
 def similarity_loss(
@@ -39,7 +44,9 @@ def similarity_loss(
     source: Tensor,  # (N,) int: pairs of different sources are left out
 ) -> Tensor:  # scalar
     "Mean squared difference of the two batches' similarities, rows normalized (Tung and Mori, ICCV 2019, eq. 2 to 4), over the pairs that can be compared."
-    pairs = (source[:, None] == source[None]) & ~torch.eye(len(source), dtype=torch.bool, device=source.device)
+    pairs = (source[:, None] == source[None]) & ~torch.eye(
+        len(source), dtype=torch.bool, device=source.device
+    )
     alike = lambda f: F.normalize((f @ f.T).masked_fill(~pairs, 0.0), dim=1)
     return (alike(student) - alike(teacher)).square().sum() / pairs.sum().clamp(min=1)
 
@@ -47,6 +54,7 @@ def similarity_loss(
 @dataclass
 class TeacherLogits:
     "Logits of a teacher by clip name, the classes they stand for, and what the teacher was trained on."
+
     names: np.ndarray  # (N,) str
     logits: np.ndarray  # (N, classes) float32
     features: np.ndarray  # (N, F) float32; F = 0: none were kept
@@ -57,26 +65,54 @@ class TeacherLogits:
 
     def save(self, path: str | Path) -> None:
         "Write an .npz."
+
         def write(p):
-            with p.open("wb") as f: np.savez(f, **{k: np.asarray(v) for k, v in vars(self).items()})
+            with p.open("wb") as f:
+                np.savez(f, **{k: np.asarray(v) for k, v in vars(self).items()})
+
         write_atomic(Path(path), write)
 
     @staticmethod
     def load(path: str | Path) -> "TeacherLogits":
         "Read what `save` wrote; checks that it is whole."
-        if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file; write one with `python -m last teacher-logits` or `run-logits`")
+        if not Path(path).is_file():
+            raise FileNotFoundError(
+                f"{path}: no such file; write one with `python -m last teacher-logits` or `run-logits`"
+            )
         try:
-            with np.load(path, allow_pickle=False) as z: t = TeacherLogits(z["names"], z["logits"].astype(np.float32), z["features"].astype(np.float32), z["source"], z["classes"], z["seen"], str(z["fingerprint"]))
+            with np.load(path, allow_pickle=False) as z:
+                t = TeacherLogits(
+                    z["names"],
+                    z["logits"].astype(np.float32),
+                    z["features"].astype(np.float32),
+                    z["source"],
+                    z["classes"],
+                    z["seen"],
+                    str(z["fingerprint"]),
+                )
             shape, names = (len(t.names), len(t.classes)), set(t.names.tolist())
-        except Exception as e: raise ParseError(f"{path}: not a file of teacher logits ({e})") from None
-        if t.logits.shape != shape or not np.isfinite(t.logits).all(): raise ParseError(f"{path}: expected finite logits {shape}, found {t.logits.shape}")
-        if t.features.ndim != 2 or not len(t.features) == len(t.source) == len(t.names): raise ParseError(f"{path}: expected features and sources of {len(t.names)} clips, found {t.features.shape} and {t.source.shape}")
-        if len(names) < len(t.names): raise ParseError(f"{path}: speaks twice of one clip")
+        except Exception as e:
+            raise ParseError(f"{path}: not a file of teacher logits ({e})") from None
+        if t.logits.shape != shape or not np.isfinite(t.logits).all():
+            raise ParseError(f"{path}: expected finite logits {shape}, found {t.logits.shape}")
+        if t.features.ndim != 2 or not len(t.features) == len(t.source) == len(t.names):
+            raise ParseError(
+                f"{path}: expected features and sources of {len(t.names)} clips, found {t.features.shape} and {t.source.shape}"
+            )
+        if len(names) < len(t.names):
+            raise ParseError(f"{path}: speaks twice of one clip")
         return t
 
-    def of(self, store: Store) -> tuple[Tensor, Tensor, Tensor]:  # (clips of the store, classes), NaN where the teacher says nothing; (clips, F); (clips,)
+    def of(
+        self, store: Store
+    ) -> tuple[
+        Tensor, Tensor, Tensor
+    ]:  # (clips of the store, classes), NaN where the teacher says nothing; (clips, F); (clips,)
         "Logits, features and sources in the order of a store."
-        if self.classes.tolist() != list(store.classes): raise ValueError(f"the teacher knows {len(self.classes)} classes, the store has {len(store.classes)}, or they differ: {sorted(set(self.classes.tolist()) ^ set(store.classes))[:3] or 'in their order'}")
+        if self.classes.tolist() != list(store.classes):
+            raise ValueError(
+                f"the teacher knows {len(self.classes)} classes, the store has {len(store.classes)}, or they differ: {sorted(set(self.classes.tolist()) ^ set(store.classes))[:3] or 'in their order'}"
+            )
         row = {n: i for i, n in enumerate(self.names.tolist())}
         at = np.array([row.get(n, -1) for n in store.index.names.tolist()])
         logits = torch.from_numpy(self.logits[at])
@@ -93,29 +129,49 @@ def teacher_hash(file: str | Path) -> str:
 class DistillConfig(TrainConfig):
     "Train a network on a prepared store, from the labels and from a teacher's logits."
 
-    teacher: str = field(kw_only=True)  # the teacher's logits by clip name (.npz, from `run-logits` or `teacher-logits`)
+    teacher: str = field(
+        kw_only=True
+    )  # the teacher's logits by clip name (.npz, from `run-logits` or `teacher-logits`)
     alpha: float = 0.5  # weight of the labels' loss ...
     beta: float = 0.5  # ... and of the teacher's
     tau: float = 4.0  # temperature of the teacher's loss
     gamma: float = 0.0  # weight of the teacher's features: which clips of a batch it finds alike
-    missing: Literal["error", "ce-only"] = "error"  # clips that the teacher knows nothing of: an error, or labels only
+    missing: Literal["error", "ce-only"] = (
+        "error"  # clips that the teacher knows nothing of: an error, or labels only
+    )
 
 
 class DistillTask(SkeletonTask):
     "Learning from a teacher: alpha CE + beta KD + gamma similarity where it says something, CE alone where not."
+
     def __init__(self, cfg: DistillConfig, store: Store):
         super().__init__(cfg, store)
-        if cfg.aug.flip_p: raise ValueError("aug.flip_p: a flipped clip may be of another class than the one the teacher saw; distil without flips")
-        if cfg.tau <= 0 or min(cfg.alpha, cfg.beta, cfg.gamma) < 0: raise ValueError("tau must be above 0; alpha, beta and gamma not below")
+        if cfg.aug.flip_p:
+            raise ValueError(
+                "aug.flip_p: a flipped clip may be of another class than the one the teacher saw; distil without flips"
+            )
+        if cfg.tau <= 0 or min(cfg.alpha, cfg.beta, cfg.gamma) < 0:
+            raise ValueError("tau must be above 0; alpha, beta and gamma not below")
         teacher = TeacherLogits.load(cfg.teacher)
-        if teacher.fingerprint != store.fingerprint: raise ValueError(f"{cfg.teacher}: of other data than {cfg.data}")
-        if strange := set(teacher.seen.tolist()) - set(store.index.names[store.part(cfg.protocol, cfg.part)].tolist()):
-            raise ValueError(f"{cfg.teacher}: this teacher was trained on {len(strange)} clips that are not in the {cfg.part} part of {cfg.protocol}, for instance {min(strange)}; what it knows of them (test or validation clips, or their copies) would leak")
-        if cfg.gamma and not teacher.features.shape[1]: raise ValueError(f"{cfg.teacher}: gamma needs features, and none were kept; write them with --features")
+        if teacher.fingerprint != store.fingerprint:
+            raise ValueError(f"{cfg.teacher}: of other data than {cfg.data}")
+        if strange := set(teacher.seen.tolist()) - set(
+            store.index.names[store.part(cfg.protocol, cfg.part)].tolist()
+        ):
+            raise ValueError(
+                f"{cfg.teacher}: this teacher was trained on {len(strange)} clips that are not in the {cfg.part} part of {cfg.protocol}, for instance {min(strange)}; what it knows of them (test or validation clips, or their copies) would leak"
+            )
+        if cfg.gamma and not teacher.features.shape[1]:
+            raise ValueError(
+                f"{cfg.teacher}: gamma needs features, and none were kept; write them with --features"
+            )
         self.logits, self.features, self.source = teacher.of(store)
         self.taught_on = set(teacher.seen.tolist())
         gone = self.numbers[self.logits[self.numbers].isnan().any(1).numpy()]
-        if len(gone) and cfg.missing == "error": raise ValueError(f"{cfg.teacher}: says nothing of {len(gone)} of {len(self.numbers)} training clips, for instance {store.index.names[gone[0]]}; --missing ce-only trains these on their labels")
+        if len(gone) and cfg.missing == "error":
+            raise ValueError(
+                f"{cfg.teacher}: says nothing of {len(gone)} of {len(self.numbers)} training clips, for instance {store.index.names[gone[0]]}; --missing ce-only trains these on their labels"
+            )
 
     def also_seen(self) -> set[str]:
         return super().also_seen() | self.taught_on
@@ -126,18 +182,36 @@ class DistillTask(SkeletonTask):
     def model(self) -> torch.nn.Module:
         "The student; what enters its last dropout and classifier is noted for `gamma`."
         model = super().model()
-        if self.cfg.gamma: model.dropout.register_forward_pre_hook(lambda _, inputs: setattr(self, "pooled", inputs[0]))
+        if self.cfg.gamma:
+            model.dropout.register_forward_pre_hook(
+                lambda _, inputs: setattr(self, "pooled", inputs[0])
+            )
         return model
 
-    def loss(self, model: torch.nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor) -> Tensor:
-        ce = F.cross_entropy(logits, labels, label_smoothing=self.cfg.label_smoothing, reduction="none")
+    def loss(
+        self, model: torch.nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor
+    ) -> Tensor:
+        ce = F.cross_entropy(
+            logits, labels, label_smoothing=self.cfg.label_smoothing, reduction="none"
+        )
         numbers = numbers.cpu()
         said = self.logits[numbers].to(logits.device)
         heard = ~said.isnan().any(1)
-        total = torch.where(heard, self.cfg.alpha * ce + self.cfg.beta * kd_loss(logits, said.nan_to_num(), self.cfg.tau), ce).mean() + model.extra_loss(labels)
-        if not self.cfg.gamma: return total
-        source = torch.where(heard, self.source[numbers].to(logits.device), -1 - torch.arange(len(labels), device=logits.device))  # clips not heard of are comparable with none
-        return total + self.cfg.gamma * similarity_loss(self.pooled.float(), self.features[numbers].to(logits.device), source)
+        total = torch.where(
+            heard,
+            self.cfg.alpha * ce + self.cfg.beta * kd_loss(logits, said.nan_to_num(), self.cfg.tau),
+            ce,
+        ).mean() + model.extra_loss(labels)
+        if not self.cfg.gamma:
+            return total
+        source = torch.where(
+            heard,
+            self.source[numbers].to(logits.device),
+            -1 - torch.arange(len(labels), device=logits.device),
+        )  # clips not heard of are comparable with none
+        return total + self.cfg.gamma * similarity_loss(
+            self.pooled.float(), self.features[numbers].to(logits.device), source
+        )
 
 # %% ../nbs/40_distillation.ipynb #2a0cc22d
 def distill(cfg: DistillConfig, quiet: bool = False) -> list[dict]:
@@ -145,65 +219,136 @@ def distill(cfg: DistillConfig, quiet: bool = False) -> list[dict]:
     return train(cfg, quiet, DistillTask)
 
 
-DISTILL = Command("train a network on a store and a teacher's logits", DistillConfig, distill, trained, resumes=True)
+DISTILL = Command(
+    "train a network on a store and a teacher's logits",
+    DistillConfig,
+    distill,
+    trained,
+    resumes=True,
+)
 
 # %% ../nbs/40_distillation.ipynb #429f6757
 class Features(torch.nn.Module):
     "A network's vector before the classifier as its output."
-    def __init__(self, model: torch.nn.Module): super().__init__(); self.model = model
-    def forward(self, *inputs: Tensor) -> Tensor: return self.model.get_features(*inputs)
+
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.model.get_features(*inputs)
+
 
 @dataclass
 class RunLogitsConfig:
     "Ask skeleton runs about the clips of their training part; one file of logits, for `distill`."
+
     runs: list[str]  # folders; what several say of a clip is averaged (probabilities)
     data: str  # folder of the store
     out: str  # .npz to write
-    seen: Literal["leave", "use"] = "leave"  # clips that a run was trained on: not asked about, or asked all the same
+    seen: Literal["leave", "use"] = (
+        "leave"  # clips that a run was trained on: not asked about, or asked all the same
+    )
     features: bool = False  # keep the vectors before the classifier too, for `distill --gamma`
     device: str = ""  # cpu or cuda; default: the GPU if there is one
 
 # %% ../nbs/40_distillation.ipynb #7fc30294
-def _answers(cfg: RunLogitsConfig, store: Store) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray, np.ndarray]], set[str]]:
+def _answers(
+    cfg: RunLogitsConfig, store: Store
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray, np.ndarray]], set[str]]:
     "Clips of the runs' training part; of each run that can be asked: clips, probabilities, features; names of the clips that the runs know."
     parts, seen, answers = set(), set(), []
     for folder in cfg.runs:
         run = load_run(folder)
-        if run.info.fingerprint != store.fingerprint: raise ValueError(f"{folder}: trained on other data than {cfg.data}")
-        if run.info.classes != list(store.classes): raise ValueError(f"{folder}: other classes than {cfg.data}")
+        if run.info.fingerprint != store.fingerprint:
+            raise ValueError(f"{folder}: trained on other data than {cfg.data}")
+        if run.info.classes != list(store.classes):
+            raise ValueError(f"{folder}: other classes than {cfg.data}")
         parts.add((run.info.protocol, run.info.part))
-        if len(parts) > 1: raise ValueError(f"{folder}: trained under {parts.pop()}, an earlier run under {parts.pop()}; a teacher's runs share protocol and part")
+        if len(parts) > 1:
+            raise ValueError(
+                f"{folder}: trained under {parts.pop()}, an earlier run under {parts.pop()}; a teacher's runs share protocol and part"
+            )
         numbers, known = store.part(*next(iter(parts))), trained_on(folder)
         seen |= known
-        asked = np.array([n for n in numbers if cfg.seen == "use" or store.index.names[n] not in known], int)
-        if not len(asked): continue
-        device, loader = pick_device(cfg.device), make_loader(store, asked, 64, run.pipeline.pre.persons)
-        probabilities = predict(run.model.to(device), loader, run.pipeline, device)[0].softmax(-1).numpy()
-        found = predict(Features(run.model), loader, run.pipeline, device)[0].numpy() if cfg.features else np.zeros((len(asked), 0), np.float32)
+        asked = np.array(
+            [n for n in numbers if cfg.seen == "use" or store.index.names[n] not in known], int
+        )
+        if not len(asked):
+            continue
+        device, loader = (
+            pick_device(cfg.device),
+            make_loader(store, asked, 64, run.pipeline.pre.persons),
+        )
+        probabilities = (
+            predict(run.model.to(device), loader, run.pipeline, device)[0].softmax(-1).numpy()
+        )
+        found = (
+            predict(Features(run.model), loader, run.pipeline, device)[0].numpy()
+            if cfg.features
+            else np.zeros((len(asked), 0), np.float32)
+        )
         answers.append((asked, probabilities, found))
     return numbers, answers, seen
 
 # %% ../nbs/40_distillation.ipynb #7912bec0
 def run_logits(cfg: RunLogitsConfig) -> dict:
     "Write the file; how many clips it speaks of and how good the teacher is on them (also as .json beside it)."
-    if not cfg.runs: raise ValueError("no runs given")
+    if not cfg.runs:
+        raise ValueError("no runs given")
     store = Store(cfg.data)
     numbers, answers, seen = _answers(cfg, store)
-    total, vectors, judges = np.zeros((len(store), len(store.classes))), [[] for _ in range(len(store))], [[] for _ in range(len(store))]
+    total, vectors, judges = (
+        np.zeros((len(store), len(store.classes))),
+        [[] for _ in range(len(store))],
+        [[] for _ in range(len(store))],
+    )
     for i, (asked, probabilities, found) in enumerate(answers):
         total[asked] += probabilities
-        for n, f in zip(asked, found): vectors[n].append(f); judges[n].append(i)
+        for n, f in zip(asked, found):
+            vectors[n].append(f)
+            judges[n].append(i)
     votes = np.array([len(j) for j in judges])
     heard = numbers[votes[numbers] > 0]
-    if not len(heard): raise ValueError("every run has seen every clip that it could be asked about: train runs with --fold 1/3, 2/3, 3/3, or take --seen use")
+    if not len(heard):
+        raise ValueError(
+            "every run has seen every clip that it could be asked about: train runs with --fold 1/3, 2/3, 3/3, or take --seen use"
+        )
     said = np.log(np.clip(total[heard] / votes[heard][:, None], 1e-8, None)).astype(np.float32)
-    if cfg.features and len(set(votes[heard])) > 1: raise ValueError("features: every clip must be judged by the same number of runs, so that all have the same length")
+    if cfg.features and len(set(votes[heard])) > 1:
+        raise ValueError(
+            "features: every clip must be judged by the same number of runs, so that all have the same length"
+        )
     groups = {g: i for i, g in enumerate(sorted({tuple(judges[n]) for n in heard}))}
-    TeacherLogits(store.index.names[heard], said, np.stack([np.concatenate(vectors[n] if cfg.features else vectors[n][:1]) for n in heard]), np.array([groups[tuple(judges[n])] for n in heard]), np.array(store.classes), np.array(sorted(seen)), store.fingerprint).save(cfg.out)
+    TeacherLogits(
+        store.index.names[heard],
+        said,
+        np.stack([np.concatenate(vectors[n] if cfg.features else vectors[n][:1]) for n in heard]),
+        np.array([groups[tuple(judges[n])] for n in heard]),
+        np.array(store.classes),
+        np.array(sorted(seen)),
+        store.fingerprint,
+    ).save(cfg.out)
     s = Scores(store.index.names[heard], store.index.labels[heard], said)
     sure, right, share = reliability(s)
-    result = dict(out=cfg.out, runs=len(cfg.runs), seen=cfg.seen, clips=len(heard), of=len(numbers), top1=100 * float((said.argmax(1) == s.labels).mean()), ece=float(np.nansum(np.abs(sure - right) * share)))
-    write_json(Path(cfg.out).with_suffix(".json"), result | dict(models=[RunInfo.read(r).model for r in cfg.runs], fingerprint=store.fingerprint, environment=environment()))
+    result = dict(
+        out=cfg.out,
+        runs=len(cfg.runs),
+        seen=cfg.seen,
+        clips=len(heard),
+        of=len(numbers),
+        top1=100 * float((said.argmax(1) == s.labels).mean()),
+        ece=float(np.nansum(np.abs(sure - right) * share)),
+    )
+    write_json(
+        Path(cfg.out).with_suffix(".json"),
+        result
+        | dict(
+            models=[RunInfo.read(r).model for r in cfg.runs],
+            fingerprint=store.fingerprint,
+            environment=environment(),
+        ),
+    )
     return result
 
 # %% ../nbs/40_distillation.ipynb #1a03b8c7
@@ -215,4 +360,6 @@ def queried(cfg: RunLogitsConfig, result: dict) -> str:
     )
 
 
-RUN_LOGITS = Command("ask runs about their training clips, for `distill`", RunLogitsConfig, run_logits, queried)
+RUN_LOGITS = Command(
+    "ask runs about their training clips, for `distill`", RunLogitsConfig, run_logits, queried
+)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import SkeletonModel
+from .peers import BatchNorm2d, masked2d, time_mean2d
 from .preprocessing import bone_vectors
 from .skeletons import Skeleton, partition
-from .peers import BatchNorm2d, masked2d, time_mean2d
 
 # %% ../nbs/26_efficientgcn.ipynb #53366346
 def three_inputs(
@@ -23,8 +23,14 @@ def three_inputs(
     mask: Tensor | None = None,  # (N, T) float, 1 where valid
 ) -> list[Tensor]:  # three of (N, 6, T, V)
     "Joints, velocities and bones as EfficientGCN reads them (section 3.2)."
-    steps = [F.pad(x[:, :, n:] - x[:, :, :-n], (0, 0, 0, n)) if x.shape[2] > n else torch.zeros_like(x) for n in (2, 1)]
-    if mask is not None: steps = [s * F.pad(mask, (0, n))[:, None, n:, None] for s, n in zip(steps, (2, 1))]  # both ends valid
+    steps = [
+        F.pad(x[:, :, n:] - x[:, :, :-n], (0, 0, 0, n)) if x.shape[2] > n else torch.zeros_like(x)
+        for n in (2, 1)
+    ]
+    if mask is not None:
+        steps = [
+            s * F.pad(mask, (0, n))[:, None, n:, None] for s, n in zip(steps, (2, 1))
+        ]  # both ends valid
     bone = bone_vectors(x[..., None], skeleton)[..., 0]
     angle = (bone / (bone.square().sum(1, keepdim=True).sqrt() + 1e-4)).clamp(-1, 1).acos()
     inputs = [(x, x - x[..., list(skeleton.spine)].mean(-1, keepdim=True)), steps, (bone, angle)]
@@ -33,24 +39,45 @@ def three_inputs(
 # %% ../nbs/26_efficientgcn.ipynb #8bcca251
 class DistanceGraph(nn.Module):
     "Graph convolution over the distance partition, BatchNorm, residual, SiLU."
+
     def __init__(self, cin: int, cout: int, skeleton: Skeleton):
         super().__init__()
         A = torch.tensor(partition(skeleton, "distance"))  # (K, V, V)
         self.register_buffer("A", A, persistent=False)
-        self.edge, self.conv, self.norm = nn.Parameter(torch.ones_like(A)), nn.Conv2d(cin, cout * len(A), 1), BatchNorm2d(cout)
-        self.shortcut, self.shortcut_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
+        self.edge, self.conv, self.norm = (
+            nn.Parameter(torch.ones_like(A)),
+            nn.Conv2d(cin, cout * len(A), 1),
+            BatchNorm2d(cout),
+        )
+        self.shortcut, self.shortcut_norm = (
+            (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
+        )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
         N, _, T, V = x.shape
-        y = self.conv(x).reshape(N, len(self.A), -1, V) @ (self.A * self.edge).to(x.dtype).mT  # (N, K, cout*T, V)
+        y = (
+            self.conv(x).reshape(N, len(self.A), -1, V) @ (self.A * self.edge).to(x.dtype).mT
+        )  # (N, K, cout*T, V)
         y = self.norm(y.sum(1).view(N, -1, T, V), mask)
-        return masked2d(F.silu(y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask))), mask)
+        return masked2d(
+            F.silu(
+                y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask))
+            ),
+            mask,
+        )
+
 
 class StemTemporal(nn.Module):
     "Convolution over 5 frames, BatchNorm, residual, SiLU."
+
     def __init__(self, channels: int):
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(channels, channels, (5, 1), padding=(2, 0)), BatchNorm2d(channels)
+        self.conv, self.norm = (
+            nn.Conv2d(channels, channels, (5, 1), padding=(2, 0)),
+            BatchNorm2d(channels),
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return masked2d(F.silu(self.norm(self.conv(x), mask) + x), mask)
@@ -58,38 +85,61 @@ class StemTemporal(nn.Module):
 # %% ../nbs/26_efficientgcn.ipynb #98726a1a
 class SandglassTemporal(nn.Module):
     "5 frames of each channel alone, narrow, widen, 5 frames of each channel alone; residual (EfficientGCN, section 3.3, 'SG')."
+
     def __init__(self, channels: int, stride: int, reduce: int = 2):
         super().__init__()
         self.stride, inner = stride, channels // reduce
-        frames = lambda stride: nn.Conv2d(channels, channels, (5, 1), (stride, 1), (2, 0), groups=channels)
+        frames = lambda stride: nn.Conv2d(
+            channels, channels, (5, 1), (stride, 1), (2, 0), groups=channels
+        )
         self.depth1, self.depth1_norm = frames(1), BatchNorm2d(channels)
         self.narrow, self.narrow_norm = nn.Conv2d(channels, inner, 1), BatchNorm2d(inner)
         self.widen, self.widen_norm = nn.Conv2d(inner, channels, 1), BatchNorm2d(channels)
         self.depth2, self.depth2_norm = frames(stride), BatchNorm2d(channels)
-        self.shortcut, self.shortcut_norm = (None, None) if stride == 1 else (nn.Conv2d(channels, channels, 1, (stride, 1)), BatchNorm2d(channels))
+        self.shortcut, self.shortcut_norm = (
+            (None, None)
+            if stride == 1
+            else (nn.Conv2d(channels, channels, 1, (stride, 1)), BatchNorm2d(channels))
+        )
 
-    def forward(self, x: Tensor, mask: Tensor | None, mask_out: Tensor | None) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
+    def forward(
+        self, x: Tensor, mask: Tensor | None, mask_out: Tensor | None
+    ) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
         y = F.silu(self.depth1_norm(self.depth1(x), mask))
         y = self.narrow_norm(self.narrow(y), mask)
         y = masked2d(F.silu(self.widen_norm(self.widen(y), mask)), mask)
         y = self.depth2_norm(self.depth2(y), mask_out)
-        return masked2d(y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask_out)), mask_out)
+        return masked2d(
+            y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask_out)),
+            mask_out,
+        )
 
 # %% ../nbs/26_efficientgcn.ipynb #8c8c9189
 class JointAttention(nn.Module):
     "ST-JointAtt: a weight for each (channel, frame, joint), as a product of two (EfficientGCN, section 3.4)."
+
     def __init__(self, channels: int, reduce: int = 2):
         super().__init__()
         inner = channels // reduce
         self.shared, self.shared_norm = nn.Conv2d(channels, inner, 1), BatchNorm2d(inner)
-        self.frames, self.joints, self.norm = nn.Conv2d(inner, channels, 1), nn.Conv2d(inner, channels, 1), BatchNorm2d(channels)
+        self.frames, self.joints, self.norm = (
+            nn.Conv2d(inner, channels, 1),
+            nn.Conv2d(inner, channels, 1),
+            BatchNorm2d(channels),
+        )
 
-    def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, C, T, V), between 0 and 1
+    def weights(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, C, T, V), between 0 and 1
         N, _, T, V = x.shape
-        both = torch.cat([x.mean(3, keepdim=True), time_mean2d(x, mask)[..., None]], 2)  # (N, C, T + V, 1)
+        both = torch.cat(
+            [x.mean(3, keepdim=True), time_mean2d(x, mask)[..., None]], 2
+        )  # (N, C, T + V, 1)
         valid = None if mask is None else torch.cat([mask, mask.new_ones(N, V)], 1)
         h = F.hardswish(self.shared_norm(self.shared(both), valid))
-        return self.frames(h[:, :, :T]).sigmoid() * self.joints(h[:, :, T:]).sigmoid().transpose(2, 3)
+        return self.frames(h[:, :, :T]).sigmoid() * self.joints(h[:, :, T:]).sigmoid().transpose(
+            2, 3
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return masked2d(F.silu(self.norm(x * self.weights(x, mask), mask) + x), mask)
@@ -97,6 +147,7 @@ class JointAttention(nn.Module):
 # %% ../nbs/26_efficientgcn.ipynb #d1563f6e
 class EfficientBlock(nn.Module):
     "Graph, at most one temporal layer, attention."
+
     def __init__(self, cin: int, cout: int, stride: int, temporal: bool, skeleton: Skeleton):
         super().__init__()
         self.stride = stride
@@ -104,32 +155,55 @@ class EfficientBlock(nn.Module):
         self.temporal = SandglassTemporal(cout, stride) if temporal else None
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        out = None if mask is None else mask[:, ::self.stride]
+        out = None if mask is None else mask[:, :: self.stride]
         y = self.graph(x, mask)
         return self.attention(y if self.temporal is None else self.temporal(y, mask, out), out), out
 
+
 class EfficientBranch(nn.Module):
     "One of the three inputs up to where they meet."
+
     def __init__(self, skeleton: Skeleton, channels: int = 6):
         super().__init__()
-        self.norm, self.graph, self.temporal = BatchNorm2d(channels), DistanceGraph(channels, 64, skeleton), StemTemporal(64)
-        self.blocks = nn.ModuleList([EfficientBlock(64, 48, 1, False, skeleton), EfficientBlock(48, 32, 1, False, skeleton)])
+        self.norm, self.graph, self.temporal = (
+            BatchNorm2d(channels),
+            DistanceGraph(channels, 64, skeleton),
+            StemTemporal(64),
+        )
+        self.blocks = nn.ModuleList(
+            [EfficientBlock(64, 48, 1, False, skeleton), EfficientBlock(48, 32, 1, False, skeleton)]
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:  # (N, 6, T, V) -> (N, 32, T, V)
         x = self.temporal(self.graph(masked2d(self.norm(x, mask), mask), mask), mask)
-        for block in self.blocks: x, mask = block(x, mask)
+        for block in self.blocks:
+            x, mask = block(x, mask)
         return x
+
 
 class EfficientGCN(SkeletonModel):
     "EfficientGCN-B0 (Song et al., TPAMI 2022)."
+
     def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3):
-        if in_channels != 3: raise ValueError("efficientgcn-b0 forms bones and velocities itself: give it the joint stream (--pre.stream joint)")
+        if in_channels != 3:
+            raise ValueError(
+                "efficientgcn-b0 forms bones and velocities itself: give it the joint stream (--pre.stream joint)"
+            )
         super().__init__(128, classes, dropout=0.25)
         self.skeleton = skeleton
         self.branches = nn.ModuleList(EfficientBranch(skeleton) for _ in range(3))
-        self.blocks = nn.ModuleList([EfficientBlock(96, 64, 2, True, skeleton), EfficientBlock(64, 128, 2, True, skeleton)])
+        self.blocks = nn.ModuleList(
+            [EfficientBlock(96, 64, 2, True, skeleton), EfficientBlock(64, 128, 2, True, skeleton)]
+        )
 
     def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        x = torch.cat([branch(y, mask) for branch, y in zip(self.branches, three_inputs(x, self.skeleton, mask))], 1)
-        for block in self.blocks: x, mask = block(x, mask)
+        x = torch.cat(
+            [
+                branch(y, mask)
+                for branch, y in zip(self.branches, three_inputs(x, self.skeleton, mask))
+            ],
+            1,
+        )
+        for block in self.blocks:
+            x, mask = block(x, mask)
         return x, mask

@@ -23,103 +23,210 @@ from .training import keep_memory, make_loader, predict
 @dataclass
 class EvaluateConfig:
     "Evaluate a run on a part of a store."
+
     run: str  # folder of the run (from `train`)
     data: str  # folder of the store
     protocol: str = ""  # default: the one the run was trained under
     part: Literal["test", "val"] = "test"
-    weights: Literal["last", "best"] = "last"  # the end of training, or the best cycle end by validation
-    out: str = ""  # results JSON; default: results_<protocol>_<part>[_best].json in the run's folder
+    weights: Literal["last", "best"] = (
+        "last"  # the end of training, or the best cycle end by validation
+    )
+    out: str = (
+        ""  # results JSON; default: results_<protocol>_<part>[_best].json in the run's folder
+    )
     scores: str = ""  # .npz file for names, labels and logits
     plots: str = ""  # folder for the confusion matrix and the calibration diagram
     batch: int = 64
     device: str = ""  # cpu or cuda; default: the GPU if there is one
 
+
 def _clips_to_test(cfg: EvaluateConfig, store: Store, info: RunInfo) -> np.ndarray:
     "Clip numbers to test; an error if any of them was trained on, by the names the run wrote down."
-    if info.skeleton != store.skeleton.name or info.classes != store.classes: raise ValueError(f"{cfg.run} was trained on {info.dataset} ({info.skeleton}, {len(info.classes)} classes); {cfg.data} has other joints or classes")
+    if info.skeleton != store.skeleton.name or info.classes != store.classes:
+        raise ValueError(
+            f"{cfg.run} was trained on {info.dataset} ({info.skeleton}, {len(info.classes)} classes); {cfg.data} has other joints or classes"
+        )
     numbers = store.part(cfg.protocol or info.protocol, cfg.part)
-    if not len(numbers): raise ValueError(f"{cfg.data}: no {cfg.part} clips under this protocol")
+    if not len(numbers):
+        raise ValueError(f"{cfg.data}: no {cfg.part} clips under this protocol")
     seen = np.intersect1d(store.index.names[numbers], list(trained_on(cfg.run)))
-    if len(seen): raise ValueError(f"{len(seen)} of {len(numbers)} {cfg.part} clips were in this run's training (protocol {info.protocol}, part {info.part}), for instance {seen[0]}")
+    if len(seen):
+        raise ValueError(
+            f"{len(seen)} of {len(numbers)} {cfg.part} clips were in this run's training (protocol {info.protocol}, part {info.part}), for instance {seen[0]}"
+        )
     return numbers
 
 # %% ../nbs/33_evaluation.ipynb #4c75caab
 def evaluate(cfg: EvaluateConfig) -> dict:
     "Predict, measure, write; returns the result."
     device = pick_device(cfg.device)
-    if device == "cpu": keep_memory()
+    if device == "cpu":
+        keep_memory()
     run, store = load_run(cfg.run, cfg.weights), Store(cfg.data)
     numbers = _clips_to_test(cfg, store, run.info)
-    logits, labels, order = predict(run.model.to(device), make_loader(store, numbers, cfg.batch, run.pipeline.pre.persons), run.pipeline, device)
+    logits, labels, order = predict(
+        run.model.to(device),
+        make_loader(store, numbers, cfg.batch, run.pipeline.pre.persons),
+        run.pipeline,
+        device,
+    )
     s = Scores(store.index.names[order.numpy()], labels.numpy(), logits.numpy())
     protocol = cfg.protocol or run.info.protocol
     history = Path(cfg.run) / "history.json"
-    result = dict(dataset=store.dataset.name, protocol=protocol, part=cfg.part, weights=cfg.weights, metrics=metrics(s, store.classes), trained=run.info.as_dict(),
-                  epochs_trained=len(json.loads(history.read_text())) if history.is_file() else None, fingerprint=store.fingerprint, environment=environment())
-    write_json(Path(cfg.out) if cfg.out else Path(cfg.run) / f"results_{protocol}_{cfg.part}{'_best' * (cfg.weights == 'best')}.json", result)
-    if cfg.scores: s.save(cfg.scores)
-    if cfg.plots: _plots(s, store.classes, Path(cfg.plots))
+    result = dict(
+        dataset=store.dataset.name,
+        protocol=protocol,
+        part=cfg.part,
+        weights=cfg.weights,
+        metrics=metrics(s, store.classes),
+        trained=run.info.as_dict(),
+        epochs_trained=len(json.loads(history.read_text())) if history.is_file() else None,
+        fingerprint=store.fingerprint,
+        environment=environment(),
+    )
+    write_json(
+        Path(cfg.out)
+        if cfg.out
+        else Path(cfg.run)
+        / f"results_{protocol}_{cfg.part}{'_best' * (cfg.weights == 'best')}.json",
+        result,
+    )
+    if cfg.scores:
+        s.save(cfg.scores)
+    if cfg.plots:
+        _plots(s, store.classes, Path(cfg.plots))
     return result
+
 
 def _plots(s: Scores, classes: list[str], folder: Path) -> None:
     "confusion.png and calibration.png."
     import matplotlib
+
     matplotlib.use("Agg", force=False)
     import matplotlib.pyplot as plt
+
     folder.mkdir(parents=True, exist_ok=True)
-    for name, fig in (("confusion", plot_confusion(s, classes)), ("calibration", plot_calibration(s))): fig.savefig(folder / f"{name}.png", dpi=110); plt.close(fig)
+    for name, fig in (
+        ("confusion", plot_confusion(s, classes)),
+        ("calibration", plot_calibration(s)),
+    ):
+        fig.savefig(folder / f"{name}.png", dpi=110)
+        plt.close(fig)
+
 
 def summary(result: dict) -> str:
     "A result in a few lines."
     m, t = result["metrics"], result["trained"]["config"]
     worst = sorted(m["per_class"].items(), key=lambda kv: kv[1])[:3]
-    return (f"{m['clips']} clips   top-1 {m['top1']:.2f} %   top-5 {m['top5']:.2f} %   mean over classes {m['mean_class']:.2f} %   ECE {m['ece']:.3f}\n"
-            f"{result['dataset']} {result['protocol']} {result['part']}, {t['model']}, {t['pre']['stream']} stream, T={t['pre']['frames']}, M={t['pre']['persons']}, {result['epochs_trained']} epochs, seed {t['seed']}\n"
-            f"weakest classes: {', '.join(f'{n} {v:.0f} %' for n, v in worst)}")
+    return (
+        f"{m['clips']} clips   top-1 {m['top1']:.2f} %   top-5 {m['top5']:.2f} %   mean over classes {m['mean_class']:.2f} %   ECE {m['ece']:.3f}\n"
+        f"{result['dataset']} {result['protocol']} {result['part']}, {t['model']}, {t['pre']['stream']} stream, T={t['pre']['frames']}, M={t['pre']['persons']}, {result['epochs_trained']} epochs, seed {t['seed']}\n"
+        f"weakest classes: {', '.join(f'{n} {v:.0f} %' for n, v in worst)}"
+    )
 
 # %% ../nbs/33_evaluation.ipynb #1907eefc
 @dataclass
 class ReportConfig:
     "Evaluate a run on the test part and write a page with table, curve, confusion matrix and a drawn clip."
+
     run: str  # folder of the run
     data: str  # folder of the store
     out: str  # folder to write report.html and its pictures to
     device: str = ""  # cpu or cuda; default: the GPU if there is one
 
+
 def plot_history(history: list[dict]):
     "Loss and accuracy by epoch; a matplotlib figure."
     import matplotlib.pyplot as plt
+
     fig, axes = plt.subplots(1, 2, figsize=(7, 2.4), layout="constrained")
     for ax, what in zip(axes, ("loss", "top1")):
         for prefix in ("", "val_"):
-            if prefix + what in history[-1]: ax.plot([r["epoch"] for r in history], [r[prefix + what] for r in history], label=prefix.strip("_") or "training")
-        ax.set(xlabel="epoch", ylabel="loss" if what == "loss" else "top-1"); ax.legend()
+            if prefix + what in history[-1]:
+                ax.plot(
+                    [r["epoch"] for r in history],
+                    [r[prefix + what] for r in history],
+                    label=prefix.strip("_") or "training",
+                )
+        ax.set(xlabel="epoch", ylabel="loss" if what == "loss" else "top-1")
+        ax.legend()
     return fig
 
 # %% ../nbs/33_evaluation.ipynb #f2e1fad6
 def report(cfg: ReportConfig) -> Path:
     "Write report.html, curve.png, confusion.png, calibration.png, clip.png and results.json; returns the page."
     from html import escape
+
     import matplotlib
+
     matplotlib.use("Agg", force=False)
     import matplotlib.pyplot as plt
+
     from last.skeletons import draw_clip
+
     out = Path(cfg.out)
     out.mkdir(parents=True, exist_ok=True)
-    result = evaluate(EvaluateConfig(cfg.run, cfg.data, out=str(out / "results.json"), plots=str(out), device=cfg.device))
-    store, history, m = Store(cfg.data), json.loads((Path(cfg.run) / "history.json").read_text()), result["metrics"]
+    result = evaluate(
+        EvaluateConfig(
+            cfg.run, cfg.data, out=str(out / "results.json"), plots=str(out), device=cfg.device
+        )
+    )
+    store, history, m = (
+        Store(cfg.data),
+        json.loads((Path(cfg.run) / "history.json").read_text()),
+        result["metrics"],
+    )
     i = int(store.part(result["protocol"], "test")[0])
     up = np.float32([1, -1, 1] if store.skeleton.dims == 2 else 1)  # image coordinates point down
-    clip = draw_clip(store[i] * up, store.skeleton, title=f"{store.index.names[i]}: {store.classes[store.index.labels[i]]}")
-    for name, fig in (("curve", plot_history(history)), ("clip", clip)): fig.savefig(out / f"{name}.png", dpi=110); plt.close(fig)
-    rows = {"dataset": f"{result['dataset']} ({len(store)} clips)", "protocol": result["protocol"], "model": result["trained"]["config"]["model"], "test clips": m["clips"], "top-1": f"{m['top1']:.2f} %",
-            "top-5": f"{m['top5']:.2f} %", "calibration error": f"{m['ece']:.3f}", "seed": result["trained"]["config"]["seed"], **result["environment"]}
-    note = "<p><b>Synthetic data:</b> these numbers show that the machinery works and say nothing about a model.</p>" if result["dataset"] == "synthetic" else ""
+    clip = draw_clip(
+        store[i] * up,
+        store.skeleton,
+        title=f"{store.index.names[i]}: {store.classes[store.index.labels[i]]}",
+    )
+    for name, fig in (("curve", plot_history(history)), ("clip", clip)):
+        fig.savefig(out / f"{name}.png", dpi=110)
+        plt.close(fig)
+    rows = {
+        "dataset": f"{result['dataset']} ({len(store)} clips)",
+        "protocol": result["protocol"],
+        "model": result["trained"]["config"]["model"],
+        "test clips": m["clips"],
+        "top-1": f"{m['top1']:.2f} %",
+        "top-5": f"{m['top5']:.2f} %",
+        "calibration error": f"{m['ece']:.3f}",
+        "seed": result["trained"]["config"]["seed"],
+        **result["environment"],
+    }
+    note = (
+        "<p><b>Synthetic data:</b> these numbers show that the machinery works and say nothing about a model.</p>"
+        if result["dataset"] == "synthetic"
+        else ""
+    )
     table = "".join(f"<tr><th align=left>{escape(k)}<td>{escape(str(v))}" for k, v in rows.items())
-    pictures = "".join(f"<h2>{t}</h2><img src={n}.png style='max-width:100%'>" for n, t in dict(curve="Training", clip="A test clip", confusion="Confusions", calibration="Calibration").items())
-    write_atomic(out / "report.html", lambda p: p.write_text(f"<!doctype html><meta charset=utf-8><title>LAST</title><body style='font-family:sans-serif;max-width:60em;margin:2em auto'><h1>LAST: {escape(cfg.run)}</h1>{note}<table>{table}</table>{pictures}"))
+    pictures = "".join(
+        f"<h2>{t}</h2><img src={n}.png style='max-width:100%'>"
+        for n, t in dict(
+            curve="Training", clip="A test clip", confusion="Confusions", calibration="Calibration"
+        ).items()
+    )
+    write_atomic(
+        out / "report.html",
+        lambda p: p.write_text(
+            f"<!doctype html><meta charset=utf-8><title>LAST</title><body style='font-family:sans-serif;max-width:60em;margin:2em auto'><h1>LAST: {escape(cfg.run)}</h1>{note}<table>{table}</table>{pictures}"
+        ),
+    )
     return out / "report.html"
 
 # %% ../nbs/33_evaluation.ipynb #bdbc0b89
-EVALUATE = Command("test a run; results as JSON, scores, pictures", EvaluateConfig, evaluate, lambda cfg, result: summary(result))
-REPORT = Command("a page with table, curve, confusions and a clip", ReportConfig, report, lambda cfg, page: f"report in {page}")
+EVALUATE = Command(
+    "test a run; results as JSON, scores, pictures",
+    EvaluateConfig,
+    evaluate,
+    lambda cfg, result: summary(result),
+)
+REPORT = Command(
+    "a page with table, curve, confusions and a clip",
+    ReportConfig,
+    report,
+    lambda cfg, page: f"report in {page}",
+)

@@ -32,52 +32,85 @@ from .store import Store
 # %% ../nbs/62_export.ipynb #0afefd57
 class Network(nn.Module):
     "A network as the file has it: norms folded; in half precision if asked, float32 outside."
+
     def __init__(self, model: SkeletonModel, half: bool = False):
         super().__init__()
         self.model, self.half_inside = model.folded(), half
-        if half: self.model = self.model.half()
+        if half:
+            self.model = self.model.half()
 
-    def forward(self, skeleton: Tensor, mask: Tensor | None = None) -> Tensor:  # (B, C, T, V[, M]), (B, T[, M]) -> (B, classes)
+    def forward(
+        self, skeleton: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (B, C, T, V[, M]), (B, T[, M]) -> (B, classes)
         return self.model(skeleton.half() if self.half_inside else skeleton, mask).float()
+
 
 def example(run: Run) -> dict[str, Tensor]:
     "Random input of the right shapes for the network alone, two clips."
     pre, s = run.pipeline.pre, run.pipeline.skeleton
-    inputs = dict(skeleton=torch.randn(2, pre.channels, pre.frames, s.V, pre.persons), mask=torch.ones(2, pre.frames, pre.persons, dtype=torch.bool))
+    inputs = dict(
+        skeleton=torch.randn(2, pre.channels, pre.frames, s.V, pre.persons),
+        mask=torch.ones(2, pre.frames, pre.persons, dtype=torch.bool),
+    )
     return {k: one_person(v, pre) for k, v in inputs.items() if k != "mask" or needs_mask(pre)}
+
 
 @lru_cache(maxsize=None)
 def network_file(model: SkeletonModel, shape: tuple[int, ...]) -> bytes:
     "A network alone, with its norms folded."
     return onnx_bytes(model.folded(), {"skeleton": torch.randn(2, *shape)})
 
-
 # %% ../nbs/62_export.ipynb #870e6885
 class FromJoints(nn.Module):
     "Preprocessing, network and softmax."
+
     def __init__(self, model: SkeletonModel, pipeline: Pipeline, half: bool = False):
         super().__init__()
         self.network, self.pipeline = Network(model, half), pipeline
 
-    def forward(self, joints: Tensor, present: Tensor) -> Tensor:  # (B, T_raw, V, 3[, M]), (B, T_raw[, M]) -> (B, classes)
+    def forward(
+        self, joints: Tensor, present: Tensor
+    ) -> Tensor:  # (B, T_raw, V, 3[, M]), (B, T_raw[, M]) -> (B, classes)
         pre = self.pipeline.pre
-        if pre.persons == 1: joints, present = joints[..., None], present[..., None]
-        raw = torch.where(present[:, :, None, None], joints, torch.nan).permute(0, 3, 1, 2, 4)  # (B, C, T_raw, V, M)
+        if pre.persons == 1:
+            joints, present = joints[..., None], present[..., None]
+        raw = torch.where(present[:, :, None, None], joints, torch.nan).permute(
+            0, 3, 1, 2, 4
+        )  # (B, C, T_raw, V, M)
         x, mask, _ = self.pipeline(raw)
-        return self.network(one_person(x, pre), one_person(mask, pre) if needs_mask(pre) else None).softmax(-1)
+        return self.network(
+            one_person(x, pre), one_person(mask, pre) if needs_mask(pre) else None
+        ).softmax(-1)
 
 # %% ../nbs/62_export.ipynb #f27b1ca1
 def metadata(run: Run, weights: bytes, **more: str) -> dict[str, str]:
     "What a file says of itself, as text."
     s = run.pipeline.skeleton
-    facts = dict(classes=run.info.classes, joints=list(s.joints), preprocessing=asdict(run.pipeline.pre), environment=run.info.environment)
-    return dict({k: json.dumps(v) for k, v in facts.items()}, skeleton=s.name, frames=str(run.pipeline.pre.frames), persons=str(run.pipeline.pre.persons), model=run.info.model, dataset=run.info.dataset,
-                protocol=run.info.protocol, seed=str(run.info.seed), data_fingerprint=run.info.fingerprint, weights_sha256=hashlib.sha256(weights).hexdigest()[:16], **more)
+    facts = dict(
+        classes=run.info.classes,
+        joints=list(s.joints),
+        preprocessing=asdict(run.pipeline.pre),
+        environment=run.info.environment,
+    )
+    return dict(
+        {k: json.dumps(v) for k, v in facts.items()},
+        skeleton=s.name,
+        frames=str(run.pipeline.pre.frames),
+        persons=str(run.pipeline.pre.persons),
+        model=run.info.model,
+        dataset=run.info.dataset,
+        protocol=run.info.protocol,
+        seed=str(run.info.seed),
+        data_fingerprint=run.info.fingerprint,
+        weights_sha256=hashlib.sha256(weights).hexdigest()[:16],
+        **more,
+    )
 
 # %% ../nbs/62_export.ipynb #44c0f2c6
 @dataclass
 class ExportConfig:
     "Write a run as an ONNX file, checked against the run, and its weights as .safetensors beside it."
+
     run: Annotated[str, Positional]  # folder of the run (from `train`)
     out: str = "model.onnx"  # file to write
     joints: bool = False  # with the preprocessing inside: joints in, probabilities out
@@ -86,50 +119,107 @@ class ExportConfig:
     data: str = ""  # folder of the store: its training clips calibrate INT8, and check the file
     clips: int = 256  # how many of them
 
-def some_clips(run: Run, folder: str | Path, data: str, n: int) -> list[np.ndarray]:  # each (M, T, V, 3)
+
+def some_clips(
+    run: Run, folder: str | Path, data: str, n: int
+) -> list[np.ndarray]:  # each (M, T, V, 3)
     "Evenly spread clips that the run was trained on; invented ones without a store."
-    if n < 2: raise ValueError("--clips must be at least 2")
+    if n < 2:
+        raise ValueError("--clips must be at least 2")
     if data:
         store, names = Store(data), trained_on(folder)
-        if store.fingerprint != run.info.fingerprint: raise ValueError(f"{data}: not the data that {folder} was trained on")
+        if store.fingerprint != run.info.fingerprint:
+            raise ValueError(f"{data}: not the data that {folder} was trained on")
         mine = [i for i, name in enumerate(store.index.names.tolist()) if name in names]
-        return [store[mine[i]] for i in np.linspace(0, len(mine) - 1, min(n, len(mine))).astype(int)]
+        return [
+            store[mine[i]] for i in np.linspace(0, len(mine) - 1, min(n, len(mine))).astype(int)
+        ]
     g = np.random.default_rng(0)
-    walk = lambda T: g.normal(0, .05, (run.pipeline.pre.persons, T, run.pipeline.skeleton.V, 3)).cumsum(1) + 3
+    walk = lambda T: (
+        g.normal(0, 0.05, (run.pipeline.pre.persons, T, run.pipeline.skeleton.V, 3)).cumsum(1) + 3
+    )
     return [walk(int(T)).astype(np.float32) for T in g.integers(5, 90, 32)]
 
 # %% ../nbs/62_export.ipynb #b5254637
 def verify_file(file: bytes, run: Run, clips: list[np.ndarray], joints: bool) -> dict:
     "A file against its run on the same clips, one by one and in batches of 16."
     session, exact = onnx_session(file), logits_of_run(run, clips)
-    if joints: exact = torch.from_numpy(exact).softmax(-1).numpy()
+    if joints:
+        exact = torch.from_numpy(exact).softmax(-1).numpy()
     out = np.concatenate([session.run(None, f)[0] for f in feeds_of(run.pipeline, clips, joints)])
-    alone = np.concatenate([session.run(None, f)[0] for f in feeds_of(run.pipeline, clips[:16], joints, 1)])
+    alone = np.concatenate(
+        [session.run(None, f)[0] for f in feeds_of(run.pipeline, clips[:16], joints, 1)]
+    )
     size = np.abs(exact).max()
-    worst, same, (second, first) = max(np.abs(out - exact).max(), np.abs(alone - exact[:16]).max()) / size, out.argmax(1) == exact.argmax(1), np.sort(exact, 1)[:, -2:].T
-    return dict(clips=len(clips), difference=float(worst), agreement=float(same.mean()), margin=float(((first - second) / size)[~same].max(initial=0)))  # margin: the surest decision that changed
+    worst, same, (second, first) = (
+        max(np.abs(out - exact).max(), np.abs(alone - exact[:16]).max()) / size,
+        out.argmax(1) == exact.argmax(1),
+        np.sort(exact, 1)[:, -2:].T,
+    )
+    return dict(
+        clips=len(clips),
+        difference=float(worst),
+        agreement=float(same.mean()),
+        margin=float(((first - second) / size)[~same].max(initial=0)),
+    )  # margin: the surest decision that changed
+
 
 def export(cfg: ExportConfig) -> dict:
     "Write the file; what is in it and how it compares."
-    if cfg.fp16 and cfg.int8: raise ValueError("choose one of --fp16 and --int8")
-    if cfg.int8 and not cfg.data: raise ValueError("--int8 needs --data: the ranges of activations are found on training clips")
+    if cfg.fp16 and cfg.int8:
+        raise ValueError("choose one of --fp16 and --int8")
+    if cfg.int8 and not cfg.data:
+        raise ValueError(
+            "--int8 needs --data: the ranges of activations are found on training clips"
+        )
     run, out = load_run(cfg.run), Path(cfg.out)
-    if out.suffix != ".onnx": raise ValueError(f"{out}: expected a name that ends in .onnx")
-    if (out.parent / "config.json").is_file(): raise ValueError(f"{out}: this is a run's folder; write somewhere else, or its weights could be overwritten")
-    pre, clips, precision = run.pipeline.pre, some_clips(run, cfg.run, cfg.data, cfg.clips), "int8" if cfg.int8 else "fp16" if cfg.fp16 else "fp32"
-    if cfg.joints: file = onnx_bytes(FromJoints(run.model, run.pipeline, cfg.fp16).eval(), {k: torch.from_numpy(v) for k, v in joint_feed(clips[:2], pre.persons).items()}, "probabilities", {0: "batch", 1: "frames"})
-    else: file = onnx_bytes(Network(run.model, cfg.fp16), example(run))
+    if out.suffix != ".onnx":
+        raise ValueError(f"{out}: expected a name that ends in .onnx")
+    if (out.parent / "config.json").is_file():
+        raise ValueError(
+            f"{out}: this is a run's folder; write somewhere else, or its weights could be overwritten"
+        )
+    pre, clips, precision = (
+        run.pipeline.pre,
+        some_clips(run, cfg.run, cfg.data, cfg.clips),
+        "int8" if cfg.int8 else "fp16" if cfg.fp16 else "fp32",
+    )
+    if cfg.joints:
+        file = onnx_bytes(
+            FromJoints(run.model, run.pipeline, cfg.fp16).eval(),
+            {k: torch.from_numpy(v) for k, v in joint_feed(clips[:2], pre.persons).items()},
+            "probabilities",
+            {0: "batch", 1: "frames"},
+        )
+    else:
+        file = onnx_bytes(Network(run.model, cfg.fp16), example(run))
     if cfg.int8:
-        if not quantizable_nodes(file): raise ValueError(f"{cfg.run}: this network has no layer worth quantizing")
+        if not quantizable_nodes(file):
+            raise ValueError(f"{cfg.run}: this network has no layer worth quantizing")
         file = quantize(file, feeds_of(run.pipeline, clips, cfg.joints))
     check = verify_file(file, run, clips, cfg.joints)
     limit = dict(fp32=1e-4, fp16=1e-2).get(precision)
-    if limit and max(check["difference"], check["margin"]) > limit: raise ValueError(f"{cfg.run}: the {precision} file would differ from the run by {check['difference']:.1e} of the largest output (limit {limit:.0e}) and agree on {100 * check['agreement']:.1f} % of {check['clips']} clips; nothing was written")
+    if limit and max(check["difference"], check["margin"]) > limit:
+        raise ValueError(
+            f"{cfg.run}: the {precision} file would differ from the run by {check['difference']:.1e} of the largest output (limit {limit:.0e}) and agree on {100 * check['agreement']:.1f} % of {check['clips']} clips; nothing was written"
+        )
     weights = out.with_suffix(".safetensors")
-    write_atomic(weights, lambda p: save_file({k: v.contiguous() for k, v in run.model.state_dict().items()}, p))
-    facts = metadata(run, weights.read_bytes(), precision=precision, input="joints" if cfg.joints else "skeleton")
+    write_atomic(
+        weights,
+        lambda p: save_file({k: v.contiguous() for k, v in run.model.state_dict().items()}, p),
+    )
+    facts = metadata(
+        run, weights.read_bytes(), precision=precision, input="joints" if cfg.joints else "skeleton"
+    )
     write_atomic(out, lambda p: p.write_bytes(add_metadata(file, facts)))
-    return dict(file=str(out), bytes=out.stat().st_size, precision=precision, clips="training clips" if cfg.data else "invented clips", **{k: check[k] for k in ("difference", "agreement")}, compared=check["clips"])
+    return dict(
+        file=str(out),
+        bytes=out.stat().st_size,
+        precision=precision,
+        clips="training clips" if cfg.data else "invented clips",
+        **{k: check[k] for k in ("difference", "agreement")},
+        compared=check["clips"],
+    )
 
 # %% ../nbs/62_export.ipynb #eea26f3d
 def exported(cfg: ExportConfig, result: dict) -> str:

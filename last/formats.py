@@ -28,43 +28,92 @@ SBU_NAME = r"s(?P<first>\d{2})s(?P<second>\d{2})_(?P<action>\d{2})_(?P<replicati
 # %% ../nbs/03_formats.ipynb #29a5e81b
 def _points(array, path: Path, shape: tuple, what: str) -> np.ndarray:
     "float32 array of the wanted shape (None: any size above 0), or an error that says what came instead."
-    try: array = np.asarray(array, np.float32)
-    except (ValueError, TypeError, OverflowError): raise ParseError(f"{path}: {what} is not an array of numbers (ragged, or text in it)") from None
-    ok = array.ndim == len(shape) and all(s in (None, n) and n > 0 for s, n in zip(shape, array.shape))
-    if not ok: raise ParseError(f"{path}: expected {what} of shape {tuple(s or 'any' for s in shape)}, found {array.shape}")
-    if not np.isfinite(array).all(): raise ParseError(f"{path}: {what} holds NaN or infinity")
+    try:
+        array = np.asarray(array, np.float32)
+    except (ValueError, TypeError, OverflowError):
+        raise ParseError(
+            f"{path}: {what} is not an array of numbers (ragged, or text in it)"
+        ) from None
+    ok = array.ndim == len(shape) and all(
+        s in (None, n) and n > 0 for s, n in zip(shape, array.shape)
+    )
+    if not ok:
+        raise ParseError(
+            f"{path}: expected {what} of shape {tuple(s or 'any' for s in shape)}, found {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        raise ParseError(f"{path}: {what} holds NaN or infinity")
     return array
+
 
 def _json(path: Path) -> dict:
     "A JSON object, or an error with line and column."
-    try: data = json.loads(Path(path).read_bytes())
-    except json.JSONDecodeError as e: raise ParseError(f"{path}:{e.lineno}: broken JSON, {e.msg} at column {e.colno}") from None
-    except UnicodeDecodeError: raise ParseError(f"{path}: not a text file") from None
-    if not isinstance(data, dict): raise ParseError(f"{path}: expected a JSON object, found {type(data).__name__}")
+    try:
+        data = json.loads(Path(path).read_bytes())
+    except json.JSONDecodeError as e:
+        raise ParseError(f"{path}:{e.lineno}: broken JSON, {e.msg} at column {e.colno}") from None
+    except UnicodeDecodeError:
+        raise ParseError(f"{path}: not a text file") from None
+    if not isinstance(data, dict):
+        raise ParseError(f"{path}: expected a JSON object, found {type(data).__name__}")
     return data
 
-_UCLA_ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)  # the numbers in file names; class i is the i-th of them
+
+_UCLA_ACTIONS = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    8,
+    9,
+    11,
+    12,
+)  # the numbers in file names; class i is the i-th of them
+
 
 def read_nw_ucla(path: str | Path) -> Clip:
     "A Northwestern-UCLA clip (Wang et al., CVPR 2014), JSON with `skeletons` (T, 20, 3) and `label` 1..10."
     path = Path(path)
     data, info = _json(path), parse_name(path.stem, UCLA_NAME)
     action = info.pop("action")
-    if action not in _UCLA_ACTIONS: raise ParseError(f"{path}: no action a{action:02}; known: {_UCLA_ACTIONS}")
+    if action not in _UCLA_ACTIONS:
+        raise ParseError(f"{path}: no action a{action:02}; known: {_UCLA_ACTIONS}")
     label = _UCLA_ACTIONS.index(action)
-    if data.get("label") != label + 1: raise ParseError(f"{path}: expected label {label + 1} as in the file's name, found {data.get('label')!r}")
-    return Clip(path.stem, _points(data.get("skeletons"), path, (None, 20, 3), "skeletons")[None], label, **info)
+    if data.get("label") != label + 1:
+        raise ParseError(
+            f"{path}: expected label {label + 1} as in the file's name, found {data.get('label')!r}"
+        )
+    return Clip(
+        path.stem,
+        _points(data.get("skeletons"), path, (None, 20, 3), "skeletons")[None],
+        label,
+        **info,
+    )
+
 
 def read_utd_mhad(path: str | Path) -> Clip:
     "A UTD-MHAD clip (Chen et al., ICIP 2015), MATLAB file with `d_skel` (20, 3, T)."
     from scipy.io import loadmat
+
     path = Path(path)
     info = parse_name(path.stem, UTD_NAME)
-    try: data = loadmat(path)
-    except Exception as e: raise ParseError(f"{path}: not a readable .mat file ({type(e).__name__}: {e})") from None
-    if "d_skel" not in data: raise ParseError(f"{path}: expected the variable d_skel, found {', '.join(k for k in data if k[0] != '_') or 'none'}")
+    try:
+        data = loadmat(path)
+    except Exception as e:
+        raise ParseError(f"{path}: not a readable .mat file ({type(e).__name__}: {e})") from None
+    if "d_skel" not in data:
+        raise ParseError(
+            f"{path}: expected the variable d_skel, found {', '.join(k for k in data if k[0] != '_') or 'none'}"
+        )
     points = _points(data["d_skel"], path, (20, 3, None), "d_skel").transpose(2, 0, 1)[None]
-    return Clip(path.stem.removesuffix("_skeleton"), np.ascontiguousarray(points), info.pop("action") - 1, **info)
+    return Clip(
+        path.stem.removesuffix("_skeleton"),
+        np.ascontiguousarray(points),
+        info.pop("action") - 1,
+        **info,
+    )
 
 # %% ../nbs/03_formats.ipynb #06d79a2c
 def sbu_name(path: Path) -> str:
@@ -79,13 +128,26 @@ def read_sbu(path: str | Path) -> Clip:
     info = parse_name(name, SBU_NAME)
     rows = []
     for i, line in enumerate(_lines(path), 1):
-        try: row = [float(w) for w in line.split(",")]
-        except ValueError: row = []
-        if len(row) != 91: raise ParseError(f"{path}:{i}: expected 91 comma-separated numbers (frame, 2 x 15 joints x 3), found {line[:40]!r}")
+        try:
+            row = [float(w) for w in line.split(",")]
+        except ValueError:
+            row = []
+        if len(row) != 91:
+            raise ParseError(
+                f"{path}:{i}: expected 91 comma-separated numbers (frame, 2 x 15 joints x 3), found {line[:40]!r}"
+            )
         rows.append(row[1:])
-    p = _points(rows, path, (None, 90), "the clip").reshape(-1, 2, 15, 3).transpose(1, 0, 2, 3)  # (M, T, V, 3)
-    p = p * np.float32([-2.56, -1.92, 10 / 7.8125]) + np.float32([1.28, .96, 0])
-    return Clip(name, p, info["action"] - 1, subject=100 * info["first"] + info["second"], replication=info["replication"])
+    p = (
+        _points(rows, path, (None, 90), "the clip").reshape(-1, 2, 15, 3).transpose(1, 0, 2, 3)
+    )  # (M, T, V, 3)
+    p = p * np.float32([-2.56, -1.92, 10 / 7.8125]) + np.float32([1.28, 0.96, 0])
+    return Clip(
+        name,
+        p,
+        info["action"] - 1,
+        subject=100 * info["first"] + info["second"],
+        replication=info["replication"],
+    )
 
 # %% ../nbs/03_formats.ipynb #1e46532f
 def track_people(
@@ -97,10 +159,21 @@ def track_people(
     tracks, last = np.full((persons, len(people), V, 3), np.nan, np.float32), [None] * persons
     for t, found in enumerate(people):
         found = sorted(found, key=lambda p: -p[:, 2].mean())[:persons]
-        def cost(slots):  # sum of mean joint distances to where the tracks were; an unused track costs more than any way in the image
-            return sum(2. if last[m] is None else np.linalg.norm(p[:, :2] - last[m][:, :2], axis=-1).mean() for m, p in zip(slots, found))
-        for m, p in zip(min(permutations(range(persons), len(found)), key=cost), found): tracks[m, t] = last[m] = p
+
+        def cost(
+            slots,
+        ):  # sum of mean joint distances to where the tracks were; an unused track costs more than any way in the image
+            return sum(
+                2.0
+                if last[m] is None
+                else np.linalg.norm(p[:, :2] - last[m][:, :2], axis=-1).mean()
+                for m, p in zip(slots, found)
+            )
+
+        for m, p in zip(min(permutations(range(persons), len(found)), key=cost), found):
+            tracks[m, t] = last[m] = p
     return tracks[np.argsort(-np.nansum(tracks[..., 2], (1, 2)), kind="stable")]
+
 
 def read_kinetics(
     path: str | Path,  # one JSON file as distributed with ST-GCN
@@ -109,41 +182,72 @@ def read_kinetics(
     "A Kinetics-Skeleton clip (Yan et al., AAAI 2018): OpenPose-18, x y score."
     path = Path(path)
     data, people = _json(path), []
-    if not isinstance(data.get("data"), list): raise ParseError(f"{path}: expected a list `data` of frames")
+    if not isinstance(data.get("data"), list):
+        raise ParseError(f"{path}: expected a list `data` of frames")
     for t, frame in enumerate(data["data"]):
         try:
-            found = [np.c_[np.reshape(s["pose"], (18, 2)), np.reshape(s["score"], 18)].astype(np.float32) for s in frame["skeleton"]]
+            found = [
+                np.c_[np.reshape(s["pose"], (18, 2)), np.reshape(s["score"], 18)].astype(np.float32)
+                for s in frame["skeleton"]
+            ]
             at = int(frame.get("frame_index", t + 1)) - 1
-            if not np.isfinite(found).all() or not len(people) <= at < 100_000: raise ValueError
-        except (KeyError, TypeError, ValueError, OverflowError): raise ParseError(f"{path}: frame {t}: expected a rising `frame_index` and people with 36 `pose` and 18 `score` numbers") from None
+            if not np.isfinite(found).all() or not len(people) <= at < 100_000:
+                raise ValueError
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise ParseError(
+                f"{path}: frame {t}: expected a rising `frame_index` and people with 36 `pose` and 18 `score` numbers"
+            ) from None
         people += [[]] * (at - len(people)) + [found]  # frames the file leaves out have nobody
-    if not any(people): raise EmptyClipError(f"{path}: no body in any of {len(people)} frames")
+    if not any(people):
+        raise EmptyClipError(f"{path}: no body in any of {len(people)} frames")
     label = data.get("label_index", -1)
-    if not isinstance(label, int): raise ParseError(f"{path}: expected a number as `label_index`, found {label!r}")
-    return Clip(path.stem, track_people([np.array(f, np.float32).reshape(-1, 18, 3) for f in people], persons), label)
+    if not isinstance(label, int):
+        raise ParseError(f"{path}: expected a number as `label_index`, found {label!r}")
+    return Clip(
+        path.stem,
+        track_people([np.array(f, np.float32).reshape(-1, 18, 3) for f in people], persons),
+        label,
+    )
 
 # %% ../nbs/03_formats.ipynb #c55141a9
 class _ArraysOnly(pickle.Unpickler):
     "Unpickles plain containers and numpy arrays; refuses everything else before it runs."
-    _allowed = {(m, n) for m in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
-                for n in ("ndarray", "dtype", "_reconstruct", "scalar")} | {
-                ("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer"), ("_codecs", "encode"), ("collections", "OrderedDict")}
+
+    _allowed = {
+        (m, n)
+        for m in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
+        for n in ("ndarray", "dtype", "_reconstruct", "scalar")
+    } | {
+        ("numpy.core.numeric", "_frombuffer"),
+        ("numpy._core.numeric", "_frombuffer"),
+        ("_codecs", "encode"),
+        ("collections", "OrderedDict"),
+    }
+
     def find_class(self, module, name):
-        if (module, name) not in self._allowed: raise ParseError(f"refused: the pickle wants {module}.{name}, which is neither a number, text nor an array")
+        if (module, name) not in self._allowed:
+            raise ParseError(
+                f"refused: the pickle wants {module}.{name}, which is neither a number, text nor an array"
+            )
         return super().find_class(module, name)
+
 
 def load_pickle(path: str | Path):
     "Read a pickle of plain data and numpy arrays; anything that could run code is an error."
-    try: return _ArraysOnly(io.BytesIO(Path(path).read_bytes()), encoding="latin1").load()
-    except ParseError as e: raise ParseError(f"{path}: {e}") from None
-    except Exception as e: raise ParseError(f"{path}: not a readable pickle ({type(e).__name__}: {e})") from None
+    try:
+        return _ArraysOnly(io.BytesIO(Path(path).read_bytes()), encoding="latin1").load()
+    except ParseError as e:
+        raise ParseError(f"{path}: {e}") from None
+    except Exception as e:
+        raise ParseError(f"{path}: not a readable pickle ({type(e).__name__}: {e})") from None
+
 
 def _trim(points: np.ndarray) -> np.ndarray:
     "Zero poses become NaN, and the empty frames after the last pose are cut: (M, T, V, C)."
     points = np.array(points, np.float32)
     points[(points == 0).all((2, 3))] = np.nan
     seen = np.flatnonzero(np.isfinite(points).any((0, 2, 3)))
-    return points[:, :seen[-1] + 1 if len(seen) else 0]
+    return points[:, : seen[-1] + 1 if len(seen) else 0]
 
 # %% ../nbs/03_formats.ipynb #6ae1318f
 def stgcn_files(path: Path) -> list[Path]:
@@ -159,22 +263,35 @@ def stgcn_files(path: Path) -> list[Path]:
 
 def read_stgcn(
     path: str | Path,  # data .npy (N, C, T, V, M)
-    labels: str | Path | None = None,  # pickle (names, labels); default: *_label.pkl beside *_data.npy
+    labels: str
+    | Path
+    | None = None,  # pickle (names, labels); default: *_label.pkl beside *_data.npy
     split: str = "",  # "train" or "test"; default: from the file's name (train / val)
 ) -> Iterator[Clip]:
     "Clips of an ST-GCN array file with its label pickle."
     path = Path(path)
-    try: data = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as e: raise ParseError(f"{path}: not a readable .npy file ({e})") from None
-    if data.ndim != 5: raise ParseError(f"{path}: expected (N, C, T, V, M), found shape {data.shape}")
-    labels = Path(labels or path.with_name(re.sub(r"_?data.*$", "", path.stem) + "_label.pkl"))  # train_data.npy, train_data_joint.npy: train_label.pkl
-    if not labels.is_file(): raise FileNotFoundError(f"{labels}: no such file (names and labels of {path.name})")
+    try:
+        data = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as e:
+        raise ParseError(f"{path}: not a readable .npy file ({e})") from None
+    if data.ndim != 5:
+        raise ParseError(f"{path}: expected (N, C, T, V, M), found shape {data.shape}")
+    labels = Path(
+        labels or path.with_name(re.sub(r"_?data.*$", "", path.stem) + "_label.pkl")
+    )  # train_data.npy, train_data_joint.npy: train_label.pkl
+    if not labels.is_file():
+        raise FileNotFoundError(f"{labels}: no such file (names and labels of {path.name})")
     pair = load_pickle(labels)
-    try: names, numbers = [str(n) for n in pair[0]], [int(n) for n in pair[1]]
-    except (TypeError, ValueError, IndexError, KeyError): names = numbers = None
-    if names is None or len(pair) != 2 or not len(names) == len(numbers) == len(data): raise ParseError(f"{labels}: expected (names, labels) of {len(data)} clips")
+    try:
+        names, numbers = [str(n) for n in pair[0]], [int(n) for n in pair[1]]
+    except (TypeError, ValueError, IndexError, KeyError):
+        names = numbers = None
+    if names is None or len(pair) != 2 or not len(names) == len(numbers) == len(data):
+        raise ParseError(f"{labels}: expected (names, labels) of {len(data)} clips")
     split = split or ("train" if "train" in path.stem else "test")
-    for name, label, x in zip(names, numbers, data): yield Clip(name, _trim(x.transpose(3, 1, 2, 0)), label, split=split)
+    for name, label, x in zip(names, numbers, data):
+        yield Clip(name, _trim(x.transpose(3, 1, 2, 0)), label, split=split)
+
 
 def read_ctrgcn(
     path: str | Path,  # .npz with x_train, y_train, x_test, y_test
@@ -182,15 +299,26 @@ def read_ctrgcn(
 ) -> Iterator[Clip]:
     "Clips of a CTR-GCN `.npz`; names are made up (`train_00017`), the format has none."
     try:
-        with np.load(path, allow_pickle=False) as z: arrays = {k: z[k] for k in ("x_train", "y_train", "x_test", "y_test")}
-    except KeyError as e: raise ParseError(f"{path}: {e.args[0]}") from None
-    except Exception as e: raise ParseError(f"{path}: not a readable .npz file ({e})") from None
+        with np.load(path, allow_pickle=False) as z:
+            arrays = {k: z[k] for k in ("x_train", "y_train", "x_test", "y_test")}
+    except KeyError as e:
+        raise ParseError(f"{path}: {e.args[0]}") from None
+    except Exception as e:
+        raise ParseError(f"{path}: not a readable .npz file ({e})") from None
     for split in ("train", "test"):
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
-        if x.ndim != 3 or x.shape[2] % (3 * V) or len(x) != len(y): raise ParseError(f"{path}: expected x_{split} (N, T, M*{V}*3) and as many labels, found {x.shape} and {y.shape}")
+        if x.ndim != 3 or x.shape[2] % (3 * V) or len(x) != len(y):
+            raise ParseError(
+                f"{path}: expected x_{split} (N, T, M*{V}*3) and as many labels, found {x.shape} and {y.shape}"
+            )
         y = y.argmax(1) if y.ndim == 2 else y
         for i, (clip, label) in enumerate(zip(x, y)):
-            yield Clip(f"{split}_{i:06d}", _trim(clip.reshape(len(clip), -1, V, 3).transpose(1, 0, 2, 3)), int(label), split=split)
+            yield Clip(
+                f"{split}_{i:06d}",
+                _trim(clip.reshape(len(clip), -1, V, 3).transpose(1, 0, 2, 3)),
+                int(label),
+                split=split,
+            )
 
 # %% ../nbs/03_formats.ipynb #bf1010e0
 def read_pyskl(
@@ -199,16 +327,34 @@ def read_pyskl(
 ) -> Iterator[Clip]:
     "Clips of a pyskl pickle; 2-D files give x y score, 3-D files x y z."
     data = load_pickle(path)
-    if not isinstance(data, dict) or "annotations" not in data: raise ParseError(f"{path}: expected a dict with `annotations`")
+    if not isinstance(data, dict) or "annotations" not in data:
+        raise ParseError(f"{path}: expected a dict with `annotations`")
     splits, clips = data.get("split") or {}, data["annotations"]
-    if not isinstance(splits, dict) or not isinstance(clips, (list, tuple)): raise ParseError(f"{path}: expected `split` as a dict and `annotations` as a list")
-    of = {n: part for part, ends in (("train", ("train",)), ("test", ("val", "test"))) for e in ends for n in splits.get(f"{split}_{e}" if split else e, ())}
-    if split and not of: raise ParseError(f"{path}: no split {split!r}; it has {', '.join(splits) or 'none'}")
+    if not isinstance(splits, dict) or not isinstance(clips, (list, tuple)):
+        raise ParseError(f"{path}: expected `split` as a dict and `annotations` as a list")
+    of = {
+        n: part
+        for part, ends in (("train", ("train",)), ("test", ("val", "test")))
+        for e in ends
+        for n in splits.get(f"{split}_{e}" if split else e, ())
+    }
+    if split and not of:
+        raise ParseError(f"{path}: no split {split!r}; it has {', '.join(splits) or 'none'}")
     for i, a in enumerate(clips):
         try:
-            points, name, label = np.asarray(a["keypoint"], np.float32), str(a["frame_dir"]), int(a["label"])
-            if "keypoint_score" in a: points = np.concatenate([points, np.asarray(a["keypoint_score"], np.float32)[..., None]], -1)
-            if points.ndim != 4 or points.shape[-1] != 3: raise ValueError(f"keypoint has shape {points.shape}, not (M, T, V, 2 or 3)")
-            if "keypoint_score" in a: points[..., :2] /= np.float32(a["img_shape"][::-1])
-        except (KeyError, ValueError, TypeError) as e: raise ParseError(f"{path}: annotation {i}: {e!r}") from None
+            points, name, label = (
+                np.asarray(a["keypoint"], np.float32),
+                str(a["frame_dir"]),
+                int(a["label"]),
+            )
+            if "keypoint_score" in a:
+                points = np.concatenate(
+                    [points, np.asarray(a["keypoint_score"], np.float32)[..., None]], -1
+                )
+            if points.ndim != 4 or points.shape[-1] != 3:
+                raise ValueError(f"keypoint has shape {points.shape}, not (M, T, V, 2 or 3)")
+            if "keypoint_score" in a:
+                points[..., :2] /= np.float32(a["img_shape"][::-1])
+        except (KeyError, ValueError, TypeError) as e:
+            raise ParseError(f"{path}: annotation {i}: {e!r}") from None
         yield Clip(name, _trim(points), label, split=of.get(name, ""))

@@ -11,29 +11,49 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import SkeletonModel
-from .skeletons import Skeleton
 from .peers import BatchNorm2d, masked2d, per_joint
+from .skeletons import Skeleton
 
 # %% ../nbs/24_infogcn.ipynb #2c6a35ef
 class MultiScaleTemporal(nn.Module):
     "Branches over 5 frames, 5 dilated frames, a maximum of 3, and 1 frame, side by side in the channels (CTR-GCN, figure 3b)."
-    def __init__(self, channels: int, stride: int = 1, kernel: int = 5, dilations: tuple[int, ...] = (1, 2)):
+
+    def __init__(
+        self, channels: int, stride: int = 1, kernel: int = 5, dilations: tuple[int, ...] = (1, 2)
+    ):
         super().__init__()
         self.stride, width = stride, channels // (len(dilations) + 2)
-        self.squeeze = nn.ModuleList(nn.Conv2d(channels, width, 1) for _ in range(len(dilations) + 1))
+        self.squeeze = nn.ModuleList(
+            nn.Conv2d(channels, width, 1) for _ in range(len(dilations) + 1)
+        )
         self.squeeze_norm = nn.ModuleList(BatchNorm2d(width) for _ in self.squeeze)
-        self.convs = nn.ModuleList(nn.Conv2d(width, width, (kernel, 1), (stride, 1), ((kernel // 2) * d, 0), (d, 1)) for d in dilations)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(width, width, (kernel, 1), (stride, 1), ((kernel // 2) * d, 0), (d, 1))
+            for d in dilations
+        )
         self.single = nn.Conv2d(channels, channels - width * (len(dilations) + 1), 1, (stride, 1))
-        self.norms = nn.ModuleList(BatchNorm2d(m) for m in [width] * (len(dilations) + 1) + [self.single.out_channels])
+        self.norms = nn.ModuleList(
+            BatchNorm2d(m) for m in [width] * (len(dilations) + 1) + [self.single.out_channels]
+        )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
-        narrow = [masked2d(n(c(x), mask).relu(), mask) for c, n in zip(self.squeeze, self.squeeze_norm)]
-        branches = [c(y) for c, y in zip(self.convs, narrow)] + [F.max_pool2d(narrow[-1], (3, 1), (self.stride, 1), (1, 0)), self.single(x)]  # after a ReLU a frame of zeros never wins
-        return masked2d(torch.cat([n(y, mask_out) for n, y in zip(self.norms, branches)], 1), mask_out)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None
+    ) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
+        narrow = [
+            masked2d(n(c(x), mask).relu(), mask) for c, n in zip(self.squeeze, self.squeeze_norm)
+        ]
+        branches = [c(y) for c, y in zip(self.convs, narrow)] + [
+            F.max_pool2d(narrow[-1], (3, 1), (self.stride, 1), (1, 0)),
+            self.single(x),
+        ]  # after a ReLU a frame of zeros never wins
+        return masked2d(
+            torch.cat([n(y, mask_out) for n, y in zip(self.norms, branches)], 1), mask_out
+        )
 
 # %% ../nbs/24_infogcn.ipynb #d3b6f006
 class AttentionGraph(nn.Module):
     "Self-attention based graph convolution (InfoGCN, section 3.3)."
+
     def __init__(self, cin: int, cout: int, V: int, heads: int = 3):
         super().__init__()
         self.heads, self.d = heads, cin // 8
@@ -41,20 +61,32 @@ class AttentionGraph(nn.Module):
         self.shared = nn.Parameter(torch.eye(V).repeat(heads, 1, 1))  # (H, V, V)
         self.mix = nn.Conv2d(heads * cin, cout, 1)
         self.norm = BatchNorm2d(cout)
-        nn.init.constant_(self.norm.weight, 1e-6)  # as the authors start: a unit is its residual at first
-        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
+        nn.init.constant_(
+            self.norm.weight, 1e-6
+        )  # as the authors start: a unit is its residual at first
+        self.down, self.down_norm = (
+            (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
+        )
 
     def graphs(self, x: Tensor) -> Tensor:  # (N, C, T, V) -> (N, T, H, V, V)
-        q, k = self.to_qk(self.norm_qk(x.permute(0, 2, 3, 1))).unflatten(-1, (2, self.heads, self.d)).unbind(3)  # (N, T, V, H, d)
+        q, k = (
+            self.to_qk(self.norm_qk(x.permute(0, 2, 3, 1)))
+            .unflatten(-1, (2, self.heads, self.d))
+            .unbind(3)
+        )  # (N, T, V, H, d)
         with torch.autocast(x.device.type, enabled=False):  # float16 scores would overflow
-            score = q.float().transpose(2, 3) @ k.float().transpose(2, 3).mT * self.d ** -0.5
+            score = q.float().transpose(2, 3) @ k.float().transpose(2, 3).mT * self.d**-0.5
             return score.softmax(-1) * self.shared
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
         A = self.graphs(x).to(x.dtype)
         y = A @ x.permute(0, 2, 3, 1)[:, :, None]  # (N, T, H, V, cin)
         y = self.norm(self.mix(y.permute(0, 2, 4, 1, 3).flatten(1, 2)), mask)
-        return masked2d((y + (x if self.down is None else self.down_norm(self.down(x), mask))).relu(), mask)
+        return masked2d(
+            (y + (x if self.down is None else self.down_norm(self.down(x), mask))).relu(), mask
+        )
 
 # %% ../nbs/24_infogcn.ipynb #97ef03e2
 def bottleneck_loss(
@@ -72,43 +104,72 @@ def bottleneck_loss(
 # %% ../nbs/24_infogcn.ipynb #41e6803e
 class InfoUnit(nn.Module):
     "Joints, frames, residual."
+
     def __init__(self, cin: int, cout: int, stride: int, V: int):
         super().__init__()
         self.stride = stride
         self.graph, self.temporal = AttentionGraph(cin, cout, V), MultiScaleTemporal(cout, stride)
-        self.shortcut, self.shortcut_norm = (None, None) if cin == cout and stride == 1 else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
+        self.shortcut, self.shortcut_norm = (
+            (None, None)
+            if cin == cout and stride == 1
+            else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        out = None if mask is None else mask[:, ::self.stride]
+        out = None if mask is None else mask[:, :: self.stride]
         y = self.temporal(self.graph(x, mask), mask, out)
-        return masked2d((y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))).relu(), out), out
+        return masked2d(
+            (
+                y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
+            ).relu(),
+            out,
+        ), out
 
 # %% ../nbs/24_infogcn.ipynb #f25cf28e
 class InfoGCN(SkeletonModel):
     "InfoGCN (Chi et al., CVPR 2022)."
+
     def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3):
         super().__init__(256, classes, dropout=0.0)
         self.sample = True  # in training
-        self.embed, self.position = nn.Conv2d(in_channels, 64, 1), nn.Parameter(torch.randn(64, 1, skeleton.V))
+        self.embed, self.position = (
+            nn.Conv2d(in_channels, 64, 1),
+            nn.Parameter(torch.randn(64, 1, skeleton.V)),
+        )
         self.input_norm = BatchNorm2d(64 * skeleton.V)
-        widths, strides = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256), (1, 1, 1, 2, 1, 1, 2, 1, 1)
-        self.units = nn.ModuleList(InfoUnit(a, b, s, skeleton.V) for a, b, s in zip(widths, widths[1:], strides))
-        self.fc, self.to_mean, self.to_logvar = nn.Linear(256, 256), nn.Linear(256, 256), nn.Linear(256, 256)
-        prior = nn.init.orthogonal_(torch.empty(classes, 256), gain=3, generator=torch.Generator().manual_seed(0))
+        widths, strides = (
+            (64, 64, 64, 64, 128, 128, 128, 256, 256, 256),
+            (1, 1, 1, 2, 1, 1, 2, 1, 1),
+        )
+        self.units = nn.ModuleList(
+            InfoUnit(a, b, s, skeleton.V) for a, b, s in zip(widths, widths[1:], strides)
+        )
+        self.fc, self.to_mean, self.to_logvar = (
+            nn.Linear(256, 256),
+            nn.Linear(256, 256),
+            nn.Linear(256, 256),
+        )
+        prior = nn.init.orthogonal_(
+            torch.empty(classes, 256), gain=3, generator=torch.Generator().manual_seed(0)
+        )
         self.register_buffer("prior", prior, persistent=False)
         self.z = None  # the last training batch's sample, for `extra_loss`
 
     def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x = masked2d(per_joint(self.input_norm, self.embed(x) + self.position, mask), mask)
-        for unit in self.units: x, mask = unit(x, mask)
+        for unit in self.units:
+            x, mask = unit(x, mask)
         return x, mask
 
     def get_features(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, 256)
         "The mean of z; a sample of z in training."
         h = self.fc(super().get_features(x, mask)).relu()
         z = self.to_mean(h)
-        if not self.training: return z
-        self.z = z + (self.to_logvar(h) / 2).exp().clamp(max=100) * torch.randn_like(z) * self.sample
+        if not self.training:
+            return z
+        self.z = (
+            z + (self.to_logvar(h) / 2).exp().clamp(max=100) * torch.randn_like(z) * self.sample
+        )
         return self.z
 
     def __getstate__(self) -> dict:
@@ -116,6 +177,7 @@ class InfoGCN(SkeletonModel):
 
     def extra_loss(self, labels: Tensor) -> Tensor:
         "What the bottleneck adds to the loss of the batch that was just seen."
-        if self.z is None: raise RuntimeError("extra_loss belongs to a batch that was just seen in training")
+        if self.z is None:
+            raise RuntimeError("extra_loss belongs to a batch that was just seen in training")
         z, self.z = self.z, None
         return bottleneck_loss(z.float(), labels, self.prior)

@@ -22,6 +22,7 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     "(N, T, H*d) -> (N, H, T, d)."
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
+
 def attention_weights(
     q: Tensor,  # (N, T, d) queries of all heads side by side
     k: Tensor,  # (N, T, d) keys
@@ -31,10 +32,14 @@ def attention_weights(
 ) -> Tensor:  # (N, H, T, T), row i: how much frame i takes from each frame; rows sum to 1 (less where nothing fits, by eps)
     "The T x T weights, in float32: what linear attention computes without forming them."
     with torch.autocast(q.device.type, enabled=False):
-        fq, fk = split_heads(feature_map(torch.cat([q, k], -1).float()), 2 * heads).chunk(2, 1)  # both at once: fewer operations in an exported file
+        fq, fk = split_heads(feature_map(torch.cat([q, k], -1).float()), 2 * heads).chunk(
+            2, 1
+        )  # both at once: fewer operations in an exported file
         w = fq @ fk.mT
-        if mask is not None: w = w * mask[:, None, None, :]
+        if mask is not None:
+            w = w * mask[:, None, None, :]
         return w / (w.sum(-1, keepdim=True) + eps)
+
 
 def apply_weights(
     w: Tensor,  # (N, H, T, T) weights
@@ -50,6 +55,7 @@ def head_mask(d: int, c: int, heads: int, like: Tensor) -> Tensor:  # (d, c)
     head = lambda n: torch.arange(heads, device=like.device).repeat_interleave(n // heads)
     return (head(d)[:, None] == head(c)).to(like.dtype)
 
+
 def linear_attention(
     q: Tensor,  # (N, T, d) queries of all heads side by side
     k: Tensor,  # (N, T, d) keys
@@ -63,21 +69,28 @@ def linear_attention(
     with torch.autocast(q.device.type, enabled=False):
         fq, fk = feature_map(torch.cat([q, k], -1).float()).chunk(2, -1)
         v32 = v.float().reshape(N, T, V * C)
-        if mask is not None: fk = fk * mask[..., None]
-        fq = fq / ((fq * fk.sum(1, keepdim=True)) @ head_mask(d, d, heads, fq) + eps)  # (N, T, d): the denominator goes to the query
+        if mask is not None:
+            fk = fk * mask[..., None]
+        fq = fq / (
+            (fq * fk.sum(1, keepdim=True)) @ head_mask(d, d, heads, fq) + eps
+        )  # (N, T, d): the denominator goes to the query
         kv = (fk.mT @ v32).view(N, d, V, C) * head_mask(d, C, heads, fq)[:, None]  # sum over frames
         return (fq @ kv.flatten(2)).view(N, T, V, C).to(v.dtype)
 
 # %% ../nbs/13_linear_attention.ipynb #5aa63861
 def sine_code(T: int, channels: int, device: torch.device | str = "cpu") -> Tensor:  # (T, C)
     "sin and cos of the frame's number at channels / 2 wavelengths, from 2 pi to 10000 * 2 pi frames."
-    t, rate = torch.arange(T, device=device), 10000 ** (-torch.arange(0, channels, 2, device=device, dtype=torch.float64) / channels)
+    t, rate = (
+        torch.arange(T, device=device),
+        10000 ** (-torch.arange(0, channels, 2, device=device, dtype=torch.float64) / channels),
+    )
     angle = t[:, None] * rate  # (T, C/2), in float64: for large t the angle needs the digits
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :channels].float()
 
 # %% ../nbs/13_linear_attention.ipynb #98d425c4
 class LinearAttention(nn.Module):
     "Linear attention over frames: queries and keys from the whole pose, values joint by joint."
+
     def __init__(
         self,
         channels: int,
@@ -87,13 +100,17 @@ class LinearAttention(nn.Module):
         order: bool = False,  # add a sine code of the frame's number before queries and keys
     ):
         super().__init__()
-        if channels % heads or d_k % heads: raise ValueError(f"channels ({channels}) and d_k ({d_k}) must be multiples of heads ({heads})")
+        if channels % heads or d_k % heads:
+            raise ValueError(
+                f"channels ({channels}) and d_k ({d_k}) must be multiples of heads ({heads})"
+            )
         self.heads, self.order = heads, order
         self.to_qk = FlatLinear(V * channels, 2 * d_k)
         self.to_v = FlatLinear(channels, channels)
 
     def queries_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (N, T, V, C) -> two (N, T, d_k)
-        if self.order: x = x + sine_code(x.shape[1], x.shape[3], x.device).to(x.dtype)[:, None]
+        if self.order:
+            x = x + sine_code(x.shape[1], x.shape[3], x.device).to(x.dtype)[:, None]
         return self.to_qk(x.flatten(2)).chunk(2, -1)
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, H, T, T)
@@ -101,22 +118,33 @@ class LinearAttention(nn.Module):
         return attention_weights(*self.queries_keys(x), self.heads, mask)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        if v.shape[1] < 2 * q.shape[-1]: return apply_weights(attention_weights(q, k, self.heads, mask).to(v.dtype), v)  # few frames: the same numbers with fewer products
+        if v.shape[1] < 2 * q.shape[-1]:
+            return apply_weights(
+                attention_weights(q, k, self.heads, mask).to(v.dtype), v
+            )  # few frames: the same numbers with fewer products
         return linear_attention(q, k, v, self.heads, mask)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, T, V, C) -> (N, T, V, C)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, T, V, C) -> (N, T, V, C)
         return self.mix(*self.queries_keys(x), self.to_v(x), mask)
 
 # %% ../nbs/13_linear_attention.ipynb #a1d217cb
 class SoftmaxAttention(LinearAttention):
     "Softmax attention with the same queries, keys and values; T x T weights."
+
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, H, T, T)
         return self.softmax(*self.queries_keys(x), mask)
 
     def softmax(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:  # (N, H, T, T)
         with torch.autocast(q.device.type, enabled=False):  # float16 scores would overflow
-            score = split_heads(q.float(), self.heads) @ split_heads(k.float(), self.heads).mT * (q.shape[-1] // self.heads) ** -0.5
-        if mask is not None: score = score.masked_fill(mask[:, None, None] == 0, -torch.finfo(score.dtype).max)
+            score = (
+                split_heads(q.float(), self.heads)
+                @ split_heads(k.float(), self.heads).mT
+                * (q.shape[-1] // self.heads) ** -0.5
+            )
+        if mask is not None:
+            score = score.masked_fill(mask[:, None, None] == 0, -torch.finfo(score.dtype).max)
         return score.softmax(-1)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

@@ -24,12 +24,15 @@ from .tsm import temporal_shift, temporal_shifts
 # %% ../nbs/15_model.ipynb #3fc81b81
 def side_by_side(x: Tensor, n: int) -> Tensor:
     "(N, T, V, C) -> (N, T/n, V, n*C): n frames become one; zeros fill up the last."
-    return F.pad(x, (0, 0, 0, 0, 0, -x.shape[1] % n)).unflatten(1, (-1, n)).transpose(2, 3).flatten(3)
+    return (
+        F.pad(x, (0, 0, 0, 0, 0, -x.shape[1] % n)).unflatten(1, (-1, n)).transpose(2, 3).flatten(3)
+    )
 
 # %% ../nbs/15_model.ipynb #cc2d8725
 @dataclass
 class LASTConfig:
     "The shape of a LAST network; a preset is a name for one."
+
     channels: tuple[int, ...] = (128, 128, 256, 256)  # output of each block
     strides: tuple[int, ...] = (1, 2, 1, 1)  # 2: the block keeps every other frame
     stem: int = 64  # channels before the first block
@@ -41,7 +44,14 @@ class LASTConfig:
     dynamic: str = "softmax"  # A_dynamic: softmax, tanh, or "" for none
     graph_norm: bool = True  # BatchNorm and ReLU after the graph
     temporal: str = "shift"  # shift; "shift+depthwise" with a 5-frame depthwise convolution beside it; "conv": a dense 9-frame convolution instead; "shifts": by several distances, then a linear map and a norm
-    offsets: tuple[int, ...] = (-1, 1, -2, 2, -4, 4)  # distances of "shifts" in frames, `shift` of the channels each; positive: from the past
+    offsets: tuple[int, ...] = (
+        -1,
+        1,
+        -2,
+        2,
+        -4,
+        4,
+    )  # distances of "shifts" in frames, `shift` of the channels each; positive: from the past
     attention: str = "linear"  # linear, softmax, or "" for none
     attention_from: int = 0  # the first block that has attention
     order: bool = False  # sine code of the frame's number before queries and keys
@@ -53,156 +63,273 @@ class LASTConfig:
     pool: str = "mean"  # over frames: mean, or "mean+max" side by side
 
     def __post_init__(self):
-        known = dict(dynamic=("softmax", "tanh", ""), temporal=("shift", "shift+depthwise", "conv", "shifts"), pool=("mean", "mean+max"), attention=("linear", "softmax", ""))
+        known = dict(
+            dynamic=("softmax", "tanh", ""),
+            temporal=("shift", "shift+depthwise", "conv", "shifts"),
+            pool=("mean", "mean+max"),
+            attention=("linear", "softmax", ""),
+        )
         for key, names in known.items():
-            if getattr(self, key) not in names: raise ValueError(f"{key}: {getattr(self, key)!r} is not one of {', '.join(map(repr, names))}")
-        if min(self.stem, self.patch, self.d_k, self.heads, *self.channels, *self.strides) < 1: raise ValueError("stem, patch, d_k, heads, channels and strides must be at least 1")
+            if getattr(self, key) not in names:
+                raise ValueError(
+                    f"{key}: {getattr(self, key)!r} is not one of {', '.join(map(repr, names))}"
+                )
+        if min(self.stem, self.patch, self.d_k, self.heads, *self.channels, *self.strides) < 1:
+            raise ValueError("stem, patch, d_k, heads, channels and strides must be at least 1")
 
 # %% ../nbs/15_model.ipynb #40b43492
 class FrameConv(nn.Conv2d):
     "Convolution over n frames of (N, T, V, C)."
-    def __init__(self, channels: int, n: int, groups: int = 1): super().__init__(channels, channels, (n, 1), padding=(n // 2, 0), groups=groups)
 
-    def forward(self, x: Tensor) -> Tensor: return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
+    def __init__(self, channels: int, n: int, groups: int = 1):
+        super().__init__(channels, channels, (n, 1), padding=(n // 2, 0), groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
+
 
 class ShiftMix(nn.Module):
     "Channels shifted by several distances, then a linear map over channels and a BatchNorm."
+
     def __init__(self, channels: int, offsets: tuple[int, ...], fraction: float):
         super().__init__()
         self.offsets, self.fraction = offsets, fraction
         self.linear = FlatLinear(channels, channels)
         self.norm = BatchNorm(channels)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, T, V, C) -> (N, T, V, C)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, T, V, C) -> (N, T, V, C)
         return self.norm(self.linear(temporal_shifts(x, self.offsets, self.fraction)), mask)
+
 
 def drop_rows(x: Tensor, p: float) -> Tensor:
     "Stochastic depth (Huang et al., ECCV 2016): each row of (N, ...) is zero with probability p, the others grow by 1 / (1 - p)."
     keep = torch.rand(len(x), device=x.device) >= p
     return x * (keep.to(x.dtype) / (1 - p)).view(-1, *[1] * (x.ndim - 1))
 
+
 class LASTBlock(nn.Module):
     "Graph, shift, attention, residual, norm, ReLU."
-    def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, cfg: LASTConfig, attention: str, drop_path: float = 0.0):
+
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        stride: int,
+        skeleton: Skeleton,
+        cfg: LASTConfig,
+        attention: str,
+        drop_path: float = 0.0,
+    ):
         super().__init__()
         self.drop_path = drop_path
         self.stride, self.shift, self.skip = stride, cfg.shift, cfg.skip
-        self.graph, self.graph_norm = AGCN(cin, cout, skeleton, stride, cfg.learned, cfg.dynamic), BatchNorm(cout) if cfg.graph_norm else None
-        self.conv = {"shift": lambda: None, "shift+depthwise": lambda: FrameConv(cout, 5, groups=cout), "conv": lambda: FrameConv(cout, 9), "shifts": lambda: None}[cfg.temporal]()
-        if cfg.temporal == "conv": self.shift = None
+        self.graph, self.graph_norm = (
+            AGCN(cin, cout, skeleton, stride, cfg.learned, cfg.dynamic),
+            BatchNorm(cout) if cfg.graph_norm else None,
+        )
+        self.conv = {
+            "shift": lambda: None,
+            "shift+depthwise": lambda: FrameConv(cout, 5, groups=cout),
+            "conv": lambda: FrameConv(cout, 9),
+            "shifts": lambda: None,
+        }[cfg.temporal]()
+        if cfg.temporal == "conv":
+            self.shift = None
         self.mix = ShiftMix(cout, cfg.offsets, cfg.shift) if cfg.temporal == "shifts" else None
         kind = {"linear": LinearAttention, "softmax": SoftmaxAttention, "": None}[attention]
         self.attention = kind(cout, skeleton.V, cfg.d_k, cfg.heads, cfg.order) if kind else None
         self.norm = nn.LayerNorm(cout)
         same = cin == cout and stride == 1
-        self.residual, self.residual_norm = (None, None) if same else (FlatLinear(cin, cout), BatchNorm(cout))
+        self.residual, self.residual_norm = (
+            (None, None) if same else (FlatLinear(cin, cout), BatchNorm(cout))
+        )
 
     def shifted(self, x: Tensor, mask: Tensor | None, mask_out: Tensor | None) -> Tensor:
         "What the attention sees: joints mixed, then channels shifted in time."
         g = self.graph(x, mask)
-        if self.graph_norm is not None: g = self.graph_norm(g, mask_out).relu()
+        if self.graph_norm is not None:
+            g = self.graph_norm(g, mask_out).relu()
         g = masked(g, mask_out)
-        if self.mix is not None: return masked(self.mix(g, mask_out), mask_out)
-        if self.shift is None: return masked(self.conv(g), mask_out)
+        if self.mix is not None:
+            return masked(self.mix(g, mask_out), mask_out)
+        if self.shift is None:
+            return masked(self.conv(g), mask_out)
         y = temporal_shift(g, self.shift)
         return masked(y if self.conv is None else y + self.conv(g), mask_out)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:  # (P, T, V, cin) -> (P, T / stride, V, cout)
-        mask_out = None if mask is None else mask[:, ::self.stride]
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:  # (P, T, V, cin) -> (P, T / stride, V, cout)
+        mask_out = None if mask is None else mask[:, :: self.stride]
         y = self.shifted(x, mask, mask_out)
-        if self.attention is not None: y = self.attention(y, mask_out) + (y if self.skip else 0)
-        if self.training and self.drop_path > 0: y = drop_rows(y, self.drop_path)
-        r = x if self.residual is None else self.residual_norm(self.residual(x[:, ::self.stride]), mask_out)
+        if self.attention is not None:
+            y = self.attention(y, mask_out) + (y if self.skip else 0)
+        if self.training and self.drop_path > 0:
+            y = drop_rows(y, self.drop_path)
+        r = (
+            x
+            if self.residual is None
+            else self.residual_norm(self.residual(x[:, :: self.stride]), mask_out)
+        )
         return masked(self.norm(y + r).relu(), mask_out), mask_out
 
 # %% ../nbs/15_model.ipynb #a509e3a4
 class FoldedNorm(nn.Module):
     "In the place of a norm that has gone into the map before it."
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor: return x
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return x
+
 
 def fold_block(b: LASTBlock) -> None:
     "In place: norms into the linear maps before them, the graphs' constant parts into one."
     g = b.graph
-    if g.learned is not None: g.physical, g.learned = g.physical + g.learned, None
-    if g.dynamic is not None: g.dynamic.embed, g.dynamic.norm = fuse_linear_bn_eval(g.dynamic.embed, g.dynamic.norm), nn.Identity()
+    if g.learned is not None:
+        g.physical, g.learned = g.physical + g.learned, None
+    if g.dynamic is not None:
+        g.dynamic.embed, g.dynamic.norm = (
+            fuse_linear_bn_eval(g.dynamic.embed, g.dynamic.norm),
+            nn.Identity(),
+        )
     if b.graph_norm is not None:  # the scale goes into every graph's map, the shift into the bias
         n, K = b.graph_norm, len(g.physical)
-        weight, g.bias = fuse_linear_bn_weights(g.mix.weight.view(K, len(g.bias), -1).transpose(0, 1).flatten(1), g.bias, n.running_mean, n.running_var, n.eps, n.weight, n.bias)
-        g.mix.weight.data, b.graph_norm = weight.view(len(g.bias), K, -1).transpose(0, 1).flatten(0, 1).contiguous(), FoldedNorm()
-    if b.residual is not None: b.residual, b.residual_norm = fuse_linear_bn_eval(b.residual, b.residual_norm), FoldedNorm()
-    if b.mix is not None: b.mix.linear, b.mix.norm = fuse_linear_bn_eval(b.mix.linear, b.mix.norm), FoldedNorm()
+        weight, g.bias = fuse_linear_bn_weights(
+            g.mix.weight.view(K, len(g.bias), -1).transpose(0, 1).flatten(1),
+            g.bias,
+            n.running_mean,
+            n.running_var,
+            n.eps,
+            n.weight,
+            n.bias,
+        )
+        g.mix.weight.data, b.graph_norm = (
+            weight.view(len(g.bias), K, -1).transpose(0, 1).flatten(0, 1).contiguous(),
+            FoldedNorm(),
+        )
+    if b.residual is not None:
+        b.residual, b.residual_norm = fuse_linear_bn_eval(b.residual, b.residual_norm), FoldedNorm()
+    if b.mix is not None:
+        b.mix.linear, b.mix.norm = fuse_linear_bn_eval(b.mix.linear, b.mix.norm), FoldedNorm()
 
 # %% ../nbs/15_model.ipynb #8c118e62
 class LAST(SkeletonModel):
     "Lightweight Adaptive-Shift Transformer."
+
     def __init__(self, cfg: LASTConfig, skeleton: Skeleton, classes: int, in_channels: int = 3):
-        super().__init__(cfg.channels[-1] * (2 if cfg.pool == "mean+max" else 1), classes, cfg.dropout)
+        super().__init__(
+            cfg.channels[-1] * (2 if cfg.pool == "mean+max" else 1), classes, cfg.dropout
+        )
         self.pooling = cfg.pool
-        if len(cfg.channels) != len(cfg.strides): raise ValueError(f"{len(cfg.channels)} channels but {len(cfg.strides)} strides")
+        if len(cfg.channels) != len(cfg.strides):
+            raise ValueError(f"{len(cfg.channels)} channels but {len(cfg.strides)} strides")
         self.input_norm = BatchNorm(in_channels * skeleton.V) if cfg.input_norm else None
-        self.patch, self.stem, self.stem_norm = cfg.patch, FlatLinear(cfg.patch * in_channels, cfg.stem), BatchNorm(cfg.stem)
-        self.joint = nn.Parameter(torch.randn(skeleton.V, cfg.stem) * 0.5) if cfg.joint_embedding else None
+        self.patch, self.stem, self.stem_norm = (
+            cfg.patch,
+            FlatLinear(cfg.patch * in_channels, cfg.stem),
+            BatchNorm(cfg.stem),
+        )
+        self.joint = (
+            nn.Parameter(torch.randn(skeleton.V, cfg.stem) * 0.5) if cfg.joint_embedding else None
+        )
         widths = (cfg.stem, *cfg.channels)
         rates = torch.linspace(0, cfg.drop_path, len(cfg.channels) + 1)[1:].tolist()
-        self.blocks = nn.ModuleList(LASTBlock(a, b, s, skeleton, cfg, cfg.attention if i >= cfg.attention_from else "", rates[i])
-                                    for i, (a, b, s) in enumerate(zip(widths, widths[1:], cfg.strides)))
+        self.blocks = nn.ModuleList(
+            LASTBlock(
+                a, b, s, skeleton, cfg, cfg.attention if i >= cfg.attention_from else "", rates[i]
+            )
+            for i, (a, b, s) in enumerate(zip(widths, widths[1:], cfg.strides))
+        )
 
-    def stemmed(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:  # (P, C, T, V) -> (P, T / patch, V, stem), and its mask
+    def stemmed(
+        self, x: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:  # (P, C, T, V) -> (P, T / patch, V, stem), and its mask
         "Norm of every joint, frames side by side, linear map, BatchNorm, joint embedding, ReLU."
         x = x.permute(0, 2, 3, 1)
-        if self.input_norm is not None: x = self.input_norm(x.flatten(2)[:, :, None], mask).view(x.shape)  # a pose is one long vector here
+        if self.input_norm is not None:
+            x = self.input_norm(x.flatten(2)[:, :, None], mask).view(
+                x.shape
+            )  # a pose is one long vector here
         x = side_by_side(masked(x, mask), self.patch)
-        if mask is not None: mask = side_by_side(mask[..., None, None], self.patch).amax((2, 3))  # valid if one of its frames is
+        if mask is not None:
+            mask = side_by_side(mask[..., None, None], self.patch).amax(
+                (2, 3)
+            )  # valid if one of its frames is
         x = self.stem_norm(self.stem(x), mask)
         return masked((x if self.joint is None else x + self.joint.to(x.dtype)).relu(), mask), mask
 
     def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x, mask = self.stemmed(x, mask)
-        for block in self.blocks: x, mask = block(x, mask)
+        for block in self.blocks:
+            x, mask = block(x, mask)
         return x.permute(0, 3, 1, 2), mask
 
     def pool(self, x: Tensor, mask: Tensor | None) -> Tensor:
         "(P, F, T', V) -> (P, F): mean over joints and valid frames; or (P, 2F) with the maximum over frames beside it."
         mean = super().pool(x, mask)
-        if self.pooling == "mean": return mean
-        return torch.cat([mean, x.mean(3).amax(2)], 1)  # features are not negative, so a masked frame of zeros never wins
+        if self.pooling == "mean":
+            return mean
+        return torch.cat(
+            [mean, x.mean(3).amax(2)], 1
+        )  # features are not negative, so a masked frame of zeros never wins
 
     @torch.no_grad()
     def folded(self) -> "LAST":
         "A copy for use, in eval mode: every BatchNorm but the input's is in the linear map before it, the graphs' constant parts are one."
         m = copy.deepcopy(self).eval()
-        if isinstance(m.stem_norm, FoldedNorm): return m
+        if isinstance(m.stem_norm, FoldedNorm):
+            return m
         m.stem, m.stem_norm = fuse_linear_bn_eval(m.stem, m.stem_norm), FoldedNorm()
-        for b in m.blocks: fold_block(b)
+        for b in m.blocks:
+            fold_block(b)
         return m
 
 # %% ../nbs/15_model.ipynb #7ca25191
 PRESETS: dict[str, LASTConfig] = dict(
-    nano=LASTConfig(channels=(32, 48, 48), strides=(1, 2, 1), stem=16, d_k=8, heads=2),  # below 0.1 M parameters; for demo and tests too
+    nano=LASTConfig(
+        channels=(32, 48, 48), strides=(1, 2, 1), stem=16, d_k=8, heads=2
+    ),  # below 0.1 M parameters; for demo and tests too
     small=LASTConfig(channels=(64, 64, 128, 128), stem=32, d_k=16),
-    reference=LASTConfig(),  # the plan's parts
+    reference=LASTConfig(),  # the parts in their plain form
     base=LASTConfig(temporal="shift+depthwise"),
-    large=LASTConfig(channels=(128, 128, 256, 256, 256, 256), strides=(1, 2, 2, 1, 1, 1), patch=1, temporal="shift+depthwise"),
+    large=LASTConfig(
+        channels=(128, 128, 256, 256, 256, 256),
+        strides=(1, 2, 2, 1, 1, 1),
+        patch=1,
+        temporal="shift+depthwise",
+    ),
 )
+
 
 def override(cfg: LASTConfig, words: list[str]) -> LASTConfig:
     "The configuration with changes written as `key=value`: numbers, true or false, text, or whole numbers with commas between."
     out = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or key not in (keys := [f.name for f in fields(cfg)]): raise ValueError(f"{word!r}: expected key=value with one of the keys {', '.join(keys)}")
+        if not equals or key not in (keys := [f.name for f in fields(cfg)]):
+            raise ValueError(f"{word!r}: expected key=value with one of the keys {', '.join(keys)}")
         kind = type(getattr(cfg, key))
-        read = {bool: {"true": True, "false": False}.__getitem__, tuple: lambda v: tuple(int(n) for n in v.split(","))}.get(kind, kind)
-        try: out[key] = read(value)
-        except (ValueError, KeyError): raise ValueError(f"{word!r}: expected {'true or false' if kind is bool else 'whole numbers' if kind is tuple else kind.__name__}") from None
+        read = {
+            bool: {"true": True, "false": False}.__getitem__,
+            tuple: lambda v: tuple(int(n) for n in v.split(",")),
+        }.get(kind, kind)
+        try:
+            out[key] = read(value)
+        except (ValueError, KeyError):
+            raise ValueError(
+                f"{word!r}: expected {'true or false' if kind is bool else 'whole numbers' if kind is tuple else kind.__name__}"
+            ) from None
     return replace(cfg, **out)
+
 
 def preset(
     name: str,  # of a preset, perhaps followed by changes: "reference attention=softmax shift=0.25"
 ) -> LASTConfig:
     "The configuration behind a preset's name."
     first, *words = name.split()
-    if first not in PRESETS: raise ValueError(f"unknown preset {first!r}; known: {', '.join(PRESETS)}")
+    if first not in PRESETS:
+        raise ValueError(f"unknown preset {first!r}; known: {', '.join(PRESETS)}")
     return override(PRESETS[first], words)
 
 # %% ../nbs/15_model.ipynb #f1c95ac9
@@ -211,14 +338,19 @@ def inspect_blocks(
     model: LAST,  # in eval mode
     x: Tensor,  # (N, C, T, V), or (N, C, T, V, M), of which person 0 is taken
     mask: Tensor | None = None,  # (N, T) or (N, T, M)
-) -> list[dict[str, Tensor]]:  # for each block: `graphs` (N, K, V, V) and, where there is attention, `attention` (N, H, T', T')
+) -> list[
+    dict[str, Tensor]
+]:  # for each block: `graphs` (N, K, V, V) and, where there is attention, `attention` (N, H, T', T')
     "Which joints each block links, and which frames it looks at."
-    if model.training: raise RuntimeError("inspect a model in eval mode: model.eval()")
-    if x.ndim == 5: x, mask = x[..., 0], None if mask is None else mask[..., 0].to(x.dtype)
+    if model.training:
+        raise RuntimeError("inspect a model in eval mode: model.eval()")
+    if x.ndim == 5:
+        x, mask = x[..., 0], None if mask is None else mask[..., 0].to(x.dtype)
     (x, mask), out = model.stemmed(x, mask), []
     for b in model.blocks:
-        mask_out = None if mask is None else mask[:, ::b.stride]
+        mask_out = None if mask is None else mask[:, :: b.stride]
         out.append(dict(graphs=b.graph.graphs(x, mask)))
-        if b.attention is not None: out[-1]["attention"] = b.attention.weights(b.shifted(x, mask, mask_out), mask_out)
+        if b.attention is not None:
+            out[-1]["attention"] = b.attention.weights(b.shifted(x, mask, mask_out), mask_out)
         x, mask = b(x, mask)
     return out

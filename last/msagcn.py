@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import SkeletonModel
-from .skeletons import Skeleton, partition
 from .peers import BatchNorm2d, masked2d, per_joint, time_mean2d
+from .skeletons import Skeleton, partition
 
 # %% ../nbs/25_msagcn.ipynb #3d322a13
 class RunningMean(nn.Module):
     "Mean over the batch in training, a running mean in testing."
+
     def __init__(self, *shape: int, momentum: float = 0.1):
         super().__init__()
         self.momentum = momentum
@@ -25,29 +26,49 @@ class RunningMean(nn.Module):
         self.register_buffer("started", torch.tensor(False))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, ...) -> (1, ...)
-        if not self.training: return self.mean.to(x.dtype)
+        if not self.training:
+            return self.mean.to(x.dtype)
         now = x.mean(0, keepdim=True)
-        self.mean.copy_(torch.where(self.started, torch.lerp(self.mean, now.detach().float(), self.momentum), now.detach().float()))
+        self.mean.copy_(
+            torch.where(
+                self.started,
+                torch.lerp(self.mean, now.detach().float(), self.momentum),
+                now.detach().float(),
+            )
+        )
         self.started.fill_(True)
         return now
 
 # %% ../nbs/25_msagcn.ipynb #f8723bc5
 class EdgeConv(nn.Module):
     "Largest answer over the k joints most like a joint (DGCNN, section 3)."
+
     def __init__(self, cin: int, cout: int, k: int = 5):
         super().__init__()
         self.k = k
-        self.pair, self.norm, self.out = nn.Conv2d(2 * cin, cout, 1, bias=False), nn.BatchNorm2d(cout), nn.Conv1d(cout, cout, 1)
+        self.pair, self.norm, self.out = (
+            nn.Conv2d(2 * cin, cout, 1, bias=False),
+            nn.BatchNorm2d(cout),
+            nn.Conv1d(cout, cout, 1),
+        )
 
-    def nearest(self, pose: Tensor) -> Tensor:  # (N, C, V) -> (N, V, k) numbers of joints, the joint's own among them
+    def nearest(
+        self, pose: Tensor
+    ) -> Tensor:  # (N, C, V) -> (N, V, k) numbers of joints, the joint's own among them
         with torch.autocast(pose.device.type, enabled=False):
             p = pose.detach().float()
             square = (p * p).sum(1)
-            return (square[:, :, None] + square[:, None] - 2 * p.mT @ p).topk(self.k, largest=False).indices
+            return (
+                (square[:, :, None] + square[:, None] - 2 * p.mT @ p)
+                .topk(self.k, largest=False)
+                .indices
+            )
 
     def forward(self, pose: Tensor) -> Tensor:  # (N, cin, V) -> (N, cout, V)
         near = self.nearest(pose)
-        others = pose.gather(2, near.flatten(1)[:, None].expand(-1, pose.shape[1], -1)).unflatten(2, (-1, self.k))  # (N, cin, V, k)
+        others = pose.gather(2, near.flatten(1)[:, None].expand(-1, pose.shape[1], -1)).unflatten(
+            2, (-1, self.k)
+        )  # (N, cin, V, k)
         own = pose[..., None].expand_as(others)
         y = self.norm(self.pair(torch.cat([others - own, own], 1)))  # (N, cout, V, k)
         return self.out(F.leaky_relu(y, 0.2).amax(-1))
@@ -55,25 +76,46 @@ class EdgeConv(nn.Module):
 # %% ../nbs/25_msagcn.ipynb #0472d673
 class StageAttention(nn.Module):
     "Attention of a clip from joint to joint: within each stage, and from each to the next."
+
     def __init__(self, V: int, stages: int = 4):
         super().__init__()
         self.stages, self.within, self.between = stages, nn.Linear(V, V), nn.Linear(V, V)
 
     def forward(self, y: Tensor) -> Tensor:  # (N, K, C, V), mean over time -> (N, K, stages, V, V)
-        q, k = y.float().unflatten(2, (self.stages, 2, -1)).mean(4).unbind(3)  # each (N, K, stages, V)
-        def attend(rows, columns, linear): return (linear(rows).relu()[..., None] * linear(columns).relu()[..., None, :]).softmax(-1)
+        q, k = (
+            y.float().unflatten(2, (self.stages, 2, -1)).mean(4).unbind(3)
+        )  # each (N, K, stages, V)
+
+        def attend(rows, columns, linear):
+            return (linear(rows).relu()[..., None] * linear(columns).relu()[..., None, :]).softmax(
+                -1
+            )
+
         with torch.autocast(y.device.type, enabled=False):
-            within, between = attend(q, k, self.within), attend(k[:, :, :-1], q[:, :, 1:], self.between)
-            return within / 2 + (F.pad(between, (0, 0, 0, 0, 0, 1)) + F.pad(between, (0, 0, 0, 0, 1, 0))) / 4
+            within, between = (
+                attend(q, k, self.within),
+                attend(k[:, :, :-1], q[:, :, 1:], self.between),
+            )
+            return (
+                within / 2
+                + (F.pad(between, (0, 0, 0, 0, 0, 1)) + F.pad(between, (0, 0, 0, 0, 1, 0))) / 4
+            )
+
 
 class CommonGraph(nn.Module):
     "The graph of all clips."
+
     def __init__(self, cin: int, cout: int, V: int, stages: int = 4):
         super().__init__()
-        self.contrast, self.scale, self.everyone = nn.Conv1d(cin, cout, 1), nn.Parameter(torch.ones(stages)), RunningMean(V, V)
+        self.contrast, self.scale, self.everyone = (
+            nn.Conv1d(cin, cout, 1),
+            nn.Parameter(torch.ones(stages)),
+            RunningMean(V, V),
+        )
 
     def forward(self, pose: Tensor) -> Tensor:  # (N, cin, V), mean over time -> (1, V, V)
-        if not self.training: return self.everyone(pose)
+        if not self.training:
+            return self.everyone(pose)
         f = self.contrast(pose).unflatten(1, (len(self.scale), -1))  # (N, stages, cout / stages, V)
         seen = (f[..., None] - f[..., None, :]).sigmoid().mean(2)
         return self.everyone((seen * self.scale[:, None, None]).mean(1))
@@ -81,62 +123,120 @@ class CommonGraph(nn.Module):
 # %% ../nbs/25_msagcn.ipynb #64f34af7
 class StagedGraph(nn.Module):
     "Graph convolution with graphs of every channel: shared, of this clip in four stages, of all clips (MSA-GC)."
+
     def __init__(self, cin: int, cout: int, skeleton: Skeleton, groups: int = 8):
         super().__init__()
-        self.register_buffer("A", torch.tensor(partition(skeleton, "directed")).mT.contiguous(), persistent=False)  # (K, V, V), here from row to column
+        self.register_buffer(
+            "A", torch.tensor(partition(skeleton, "directed")).mT.contiguous(), persistent=False
+        )  # (K, V, V), here from row to column
         self.learned = nn.Parameter(self.A[:, None].repeat(1, groups, 1, 1))  # (K, groups, V, V)
-        self.K, self.repeat, self.values = len(self.A), cout // groups, nn.Conv2d(cin, len(self.A) * cout, 1)
+        self.K, self.repeat, self.values = (
+            len(self.A),
+            cout // groups,
+            nn.Conv2d(cin, len(self.A) * cout, 1),
+        )
         self.own, self.common = StageAttention(skeleton.V), CommonGraph(cin, cout, skeleton.V)
-        self.edge, self.channels, self.norm = EdgeConv(cin, cout), nn.Conv1d(1, 1, 3, padding=1, bias=False), BatchNorm2d(cout)
-        nn.init.constant_(self.norm.weight, 1e-6)  # as the authors start: a unit is its residual at first
-        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
+        self.edge, self.channels, self.norm = (
+            EdgeConv(cin, cout),
+            nn.Conv1d(1, 1, 3, padding=1, bias=False),
+            BatchNorm2d(cout),
+        )
+        nn.init.constant_(
+            self.norm.weight, 1e-6
+        )  # as the authors start: a unit is its residual at first
+        self.down, self.down_norm = (
+            (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
+        )
 
-    def graphs(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:  # input, values (N, K * cout, T, V) -> (N, cout, K, V, V)
-        own = self.own(time_mean2d(y, mask).unflatten(1, (self.K, -1))) / 2 + self.common(time_mean2d(x, mask))[:, None, None]  # (N, K, stages, V, V)
-        shared = 2 * (self.A[:, None] + self.learned).transpose(0, 1).repeat(self.repeat, 1, 1, 1)  # (cout, K, V, V)
-        return (own.transpose(1, 2)[:, :, None].to(y.dtype) + shared.unflatten(0, (self.own.stages, -1)).to(y.dtype)).flatten(1, 2)
+    def graphs(
+        self, x: Tensor, y: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # input, values (N, K * cout, T, V) -> (N, cout, K, V, V)
+        own = (
+            self.own(time_mean2d(y, mask).unflatten(1, (self.K, -1))) / 2
+            + self.common(time_mean2d(x, mask))[:, None, None]
+        )  # (N, K, stages, V, V)
+        shared = 2 * (self.A[:, None] + self.learned).transpose(0, 1).repeat(
+            self.repeat, 1, 1, 1
+        )  # (cout, K, V, V)
+        return (
+            own.transpose(1, 2)[:, :, None].to(y.dtype)
+            + shared.unflatten(0, (self.own.stages, -1)).to(y.dtype)
+        ).flatten(1, 2)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
         y = self.values(x)
         G = self.graphs(x, y, mask).flatten(2, 3)  # (N, cout, K * V, V)
         z = y.unflatten(1, (self.K, -1)).permute(0, 2, 3, 1, 4).flatten(3) @ G  # (N, cout, T, V)
-        loud = self.channels(time_mean2d(z, mask).mean(-1)[:, None]).sigmoid()[:, 0, :, None, None]  # how much of each channel is said twice
+        loud = self.channels(time_mean2d(z, mask).mean(-1)[:, None]).sigmoid()[
+            :, 0, :, None, None
+        ]  # how much of each channel is said twice
         z = self.norm(z + z * loud + self.edge(time_mean2d(x, mask))[:, :, None], mask)
-        return masked2d((z + (x if self.down is None else self.down_norm(self.down(x), mask))).relu(), mask)
+        return masked2d(
+            (z + (x if self.down is None else self.down_norm(self.down(x), mask))).relu(), mask
+        )
 
 # %% ../nbs/25_msagcn.ipynb #fef858b8
 class GatedConv(nn.Module):
     "Two convolutions over 5 dilated frames, each its own gate, added (GMSTC)."
+
     def __init__(self, width: int, stride: int, dilation: int):
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(width, width, (5, 1), (stride, 1), (2 * dilation, 0), (dilation, 1)) for _ in range(2))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(width, width, (5, 1), (stride, 1), (2 * dilation, 0), (dilation, 1))
+            for _ in range(2)
+        )
         self.norm = BatchNorm2d(width)  # of both
 
-    def forward(self, x: Tensor, mask_out: Tensor | None = None) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
+    def forward(
+        self, x: Tensor, mask_out: Tensor | None = None
+    ) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
         a, b = (self.norm(conv(x), mask_out) for conv in self.convs)
         return a.tanh() * a.sigmoid() + b.tanh() * b.sigmoid()
 
+
 class FrameAttention(nn.Module):
     "Every frame a sum over all frames, weighted by one number for each pair (TMHSA)."
+
     def __init__(self, cin: int, width: int, stride: int):
         super().__init__()
-        self.value, self.score, self.norm = nn.Conv2d(cin, width, 1, (stride, 1)), nn.Conv1d(1, 1, 9, padding=4), BatchNorm2d(width)
-        nn.init.constant_(self.score.weight, 1 / 9); nn.init.ones_(self.score.bias)  # a mean of 9 frames at first, and open: a random start is often shut by the ReLU
+        self.value, self.score, self.norm = (
+            nn.Conv2d(cin, width, 1, (stride, 1)),
+            nn.Conv1d(1, 1, 9, padding=4),
+            BatchNorm2d(width),
+        )
+        nn.init.constant_(self.score.weight, 1 / 9)
+        nn.init.ones_(
+            self.score.bias
+        )  # a mean of 9 frames at first, and open: a random start is often shut by the ReLU
 
-    def forward(self, x: Tensor, mask_out: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, width, T / stride, V)
+    def forward(
+        self, x: Tensor, mask_out: Tensor | None = None
+    ) -> Tensor:  # (N, cin, T, V) -> (N, width, T / stride, V)
         y = masked2d(self.value(x), mask_out)
         a, b = y.chunk(2, 1)
-        q, k = (self.score(v[:, None])[:, 0].relu() for v in (a.mean((1, 3)), b.amax((1, 3))))  # (N, T) each
+        q, k = (
+            self.score(v[:, None])[:, 0].relu() for v in (a.mean((1, 3)), b.amax((1, 3)))
+        )  # (N, T) each
         weights = (q[..., None] * k[:, None]).sigmoid()  # (N, T, T)
         return self.norm((y.mT @ weights[:, None]).mT, mask_out)
 
+
 class FrameGate(nn.Module):
     "Every frame times a number between 0 and 1, from its mean and its maximum."
+
     def __init__(self, cin: int, width: int, stride: int):
         super().__init__()
-        self.value, self.gate, self.norm = nn.Conv2d(cin, width, 1, (stride, 1)), nn.Conv1d(2, 1, 1), BatchNorm2d(width)
+        self.value, self.gate, self.norm = (
+            nn.Conv2d(cin, width, 1, (stride, 1)),
+            nn.Conv1d(2, 1, 1),
+            BatchNorm2d(width),
+        )
 
-    def forward(self, x: Tensor, mask_out: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, width, T / stride, V)
+    def forward(
+        self, x: Tensor, mask_out: Tensor | None = None
+    ) -> Tensor:  # (N, cin, T, V) -> (N, width, T / stride, V)
         y = self.value(x)
         gate = self.gate(torch.stack([y.mean((1, 3)), y.amax((1, 3))], 1)).sigmoid()  # (N, 1, T)
         return self.norm(y * gate[..., None], mask_out)
@@ -144,63 +244,116 @@ class FrameGate(nn.Module):
 # %% ../nbs/25_msagcn.ipynb #717fd20a
 class TemporalMultiScale(nn.Module):
     "Two gated convolutions, a maximum, attention and a gate, side by side in the channels (TMST)."
+
     def __init__(self, channels: int, stride: int = 1):
         super().__init__()
         self.stride, width = stride, channels // 5
         self.squeeze = nn.ModuleList(nn.Conv2d(channels, width, 1) for _ in range(3))
         self.squeeze_norm = nn.ModuleList(BatchNorm2d(width) for _ in range(3))
-        self.gated, self.pool_norm = nn.ModuleList(GatedConv(width, stride, d) for d in (2, 4)), BatchNorm2d(width)
-        self.attention, self.gate = FrameAttention(channels, width, stride), FrameGate(channels, width, stride)
+        self.gated, self.pool_norm = (
+            nn.ModuleList(GatedConv(width, stride, d) for d in (2, 4)),
+            BatchNorm2d(width),
+        )
+        self.attention, self.gate = (
+            FrameAttention(channels, width, stride),
+            FrameGate(channels, width, stride),
+        )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
-        a, b, c = (masked2d(norm(conv(x), mask).relu(), mask) for conv, norm in zip(self.squeeze, self.squeeze_norm))
-        largest = F.max_pool2d(c, (3, 1), (self.stride, 1), (1, 0))  # after a ReLU a frame of zeros never wins
-        parts = [self.gated[0](a, mask_out), self.gated[1](b, mask_out), self.pool_norm(largest, mask_out), self.attention(x, mask_out), self.gate(x, mask_out)]
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None
+    ) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
+        a, b, c = (
+            masked2d(norm(conv(x), mask).relu(), mask)
+            for conv, norm in zip(self.squeeze, self.squeeze_norm)
+        )
+        largest = F.max_pool2d(
+            c, (3, 1), (self.stride, 1), (1, 0)
+        )  # after a ReLU a frame of zeros never wins
+        parts = [
+            self.gated[0](a, mask_out),
+            self.gated[1](b, mask_out),
+            self.pool_norm(largest, mask_out),
+            self.attention(x, mask_out),
+            self.gate(x, mask_out),
+        ]
         return masked2d(torch.cat(parts, 1).relu(), mask_out)
 
 # %% ../nbs/25_msagcn.ipynb #04d767ec
 class MSAUnit(nn.Module):
     "Joints, frames, residual."
+
     def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, residual: bool = True):
         super().__init__()
         self.stride, self.residual = stride, residual
-        self.graph, self.temporal = StagedGraph(cin, cout, skeleton), TemporalMultiScale(cout, stride)
+        self.graph, self.temporal = (
+            StagedGraph(cin, cout, skeleton),
+            TemporalMultiScale(cout, stride),
+        )
         same = not residual or (cin == cout and stride == 1)
-        self.shortcut, self.shortcut_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
+        self.shortcut, self.shortcut_norm = (
+            (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        out = None if mask is None else mask[:, ::self.stride]
+        out = None if mask is None else mask[:, :: self.stride]
         y = self.temporal(self.graph(x, mask), mask, out)
-        if self.residual: y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
+        if self.residual:
+            y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
         return masked2d(y.relu(), out), out
+
 
 class Retrospect(nn.Module):
     "What an earlier stage knew: the mean of a few frames, mapped to the width of the last."
+
     def __init__(self, cin: int, cout: int, frames: int):
         super().__init__()
         self.frames, self.map, self.norm = frames, nn.Conv2d(cin, cout, 1), BatchNorm2d(cout)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T / frames, V)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None
+    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, T / frames, V)
         valid = x.new_ones(x.shape[0], x.shape[2]) if mask is None else mask.to(x.dtype)
-        pooled, share = (F.avg_pool2d(v, (self.frames, 1), ceil_mode=True) for v in (x, valid[:, None, :, None]))
-        return masked2d(self.norm(self.map(pooled / share.clamp(min=1e-6)), mask_out).relu(), mask_out)
+        pooled, share = (
+            F.avg_pool2d(v, (self.frames, 1), ceil_mode=True) for v in (x, valid[:, None, :, None])
+        )
+        return masked2d(
+            self.norm(self.map(pooled / share.clamp(min=1e-6)), mask_out).relu(), mask_out
+        )
+
 
 class MSAGCN(SkeletonModel):
     "MSA-GCN (Alowonou and Han, IEEE Access 2024)."
+
     def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3):
         super().__init__(320, classes, dropout=0.0)
         parent = torch.zeros(skeleton.V, skeleton.V)
-        for joint, towards in skeleton.bones: parent[joint, towards] = 1
-        self.register_buffer("relative", torch.eye(skeleton.V) - parent @ parent, persistent=False)  # a joint minus the joint two bones nearer the center
-        self.embed, self.position, self.input_norm = nn.Conv2d(in_channels, 80, 1), nn.Parameter(torch.randn(80, 1, skeleton.V)), BatchNorm2d(80 * skeleton.V)
-        widths, strides = (80, 80, 80, 80, 80, 160, 160, 160, 320, 320, 320), (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
-        self.units = nn.ModuleList(MSAUnit(a, b, s, skeleton, residual=i > 0) for i, (a, b, s) in enumerate(zip(widths, widths[1:], strides)))
-        self.retrospects = nn.ModuleDict({"3": Retrospect(80, 320, 4), "6": Retrospect(160, 320, 2)})  # by the unit that is heard again
+        for joint, towards in skeleton.bones:
+            parent[joint, towards] = 1
+        self.register_buffer(
+            "relative", torch.eye(skeleton.V) - parent @ parent, persistent=False
+        )  # a joint minus the joint two bones nearer the center
+        self.embed, self.position, self.input_norm = (
+            nn.Conv2d(in_channels, 80, 1),
+            nn.Parameter(torch.randn(80, 1, skeleton.V)),
+            BatchNorm2d(80 * skeleton.V),
+        )
+        widths, strides = (
+            (80, 80, 80, 80, 80, 160, 160, 160, 320, 320, 320),
+            (1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
+        )
+        self.units = nn.ModuleList(
+            MSAUnit(a, b, s, skeleton, residual=i > 0)
+            for i, (a, b, s) in enumerate(zip(widths, widths[1:], strides))
+        )
+        self.retrospects = nn.ModuleDict(
+            {"3": Retrospect(80, 320, 4), "6": Retrospect(160, 320, 2)}
+        )  # by the unit that is heard again
 
     def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x = self.embed(x @ self.relative.mT.to(x.dtype)) + self.position
         x, earlier = masked2d(per_joint(self.input_norm, x, mask), mask), []
         for i, unit in enumerate(self.units):
             x, mask = unit(x, mask)
-            if str(i) in self.retrospects: earlier.append((self.retrospects[str(i)], x, mask))
+            if str(i) in self.retrospects:
+                earlier.append((self.retrospects[str(i)], x, mask))
         return x + sum(look_back(h, m, mask) for look_back, h, m in earlier), mask

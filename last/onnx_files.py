@@ -6,7 +6,6 @@
 __all__ = ['onnx_bytes', 'onnx_session', 'add_metadata', 'quantizable_nodes', 'quantize', 'mean_kl', 'quantization_sensitivity']
 
 # %% ../nbs/60_onnx_files.ipynb #e220470e
-import json
 import logging
 import tempfile
 import warnings
@@ -28,33 +27,63 @@ def onnx_bytes(
 ) -> bytes:
     "A module as an ONNX file."
     import torch
-    try: import onnxscript  # noqa: F401
-    except ImportError: raise ImportError("needs onnx and onnxscript: pip install -e '.[export]' in the repository") from None
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it laments that torchvision is not there
+
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "needs onnx and onnxscript: pip install -e '.[export]' in the repository"
+        ) from None
+    logging.getLogger("torch.onnx").setLevel(
+        logging.ERROR
+    )  # it laments that torchvision is not there
     dims = {axis: torch.export.Dim(name) for axis, name in free.items()}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        torch.onnx.export(module, tuple(inputs.values()), f"{folder}/m.onnx", dynamo=True, opset_version=18, external_data=False, verbose=False,
-                          input_names=list(inputs), output_names=[output], dynamic_shapes=tuple(dims for _ in inputs))
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            f"{folder}/m.onnx",
+            dynamo=True,
+            opset_version=18,
+            external_data=False,
+            verbose=False,
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_shapes=tuple(dims for _ in inputs),
+        )
         return Path(f"{folder}/m.onnx").read_bytes()
 
 # %% ../nbs/60_onnx_files.ipynb #96375568
 def onnx_session(file: bytes | str, threads: int = 0):
     "An ONNX file, ready to run on the CPU; 0 threads: onnxruntime's choice."
-    try: import onnxruntime as ort
-    except ImportError: raise ImportError("needs onnxruntime: pip install -e '.[export]' in the repository") from None
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise ImportError(
+            "needs onnxruntime: pip install -e '.[export]' in the repository"
+        ) from None
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # else its threads go on waiting busily after a run, in the way of whatever runs next
+    options.add_session_config_entry(
+        "session.force_spinning_stop", "1"
+    )  # else its threads go on waiting busily after a run, in the way of whatever runs next
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-
 
 # %% ../nbs/60_onnx_files.ipynb #cd971bbb
 def add_metadata(file: bytes, facts: dict[str, str]) -> bytes:
     "An ONNX file with text put into its metadata, and without the exporter's notes at every node."
     import onnx
+
     model = onnx.load_from_string(file)
-    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, model.graph, model): part.ClearField("metadata_props")
+    for part in (
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.initializer,
+        model.graph,
+        model,
+    ):
+        part.ClearField("metadata_props")
     onnx.helper.set_model_props(model, facts)
     return model.SerializeToString()
 
@@ -62,33 +91,60 @@ def add_metadata(file: bytes, facts: dict[str, str]) -> bytes:
 def quantizable_nodes(file: bytes) -> dict[str, str]:
     "Linear maps and convolutions that sum at least 16 products: node -> its weights."
     import onnx
+
     graph = onnx.load_from_string(file).graph
     shapes = {i.name: list(i.dims) for i in graph.initializer}
+
     def products(n):  # summed in one output value
         s = shapes.get(n.input[1], []) if n.op_type in ("Conv", "Gemm", "MatMul") else []
-        return 0 if len(s) < 2 or (n.op_type == "MatMul" and "weight" not in n.input[1]) else int(np.prod(s[1:])) if n.op_type == "Conv" or any(a.name == "transB" and a.i for a in n.attribute) else s[0]
+        return (
+            0
+            if len(s) < 2 or (n.op_type == "MatMul" and "weight" not in n.input[1])
+            else int(np.prod(s[1:]))
+            if n.op_type == "Conv" or any(a.name == "transB" and a.i for a in n.attribute)
+            else s[0]
+        )
+
     return {n.name: n.input[1] for n in graph.node if products(n) >= 16}
+
 
 def quantize(
     file: bytes,  # ONNX, float32
     feeds: list[dict[str, np.ndarray]],  # inputs to calibrate on
-    only: list[str] | None = None,  # names of nodes; default: all that sum many products with constant weights
+    only: list[str]
+    | None = None,  # names of nodes; default: all that sum many products with constant weights
 ) -> bytes:
     "Static INT8 (QDQ): weights per channel, activations uint8, outputs float."
     import tempfile
+
     from onnxruntime import quantization as q
     from onnxruntime.quantization.shape_inference import quant_pre_process
+
     class Feeds(q.CalibrationDataReader):
-        def __init__(self): self.left = iter(feeds)
-        def get_next(self): return next(self.left, None)
+        def __init__(self):
+            self.left = iter(feeds)
+
+        def get_next(self):
+            return next(self.left, None)
+
     with tempfile.TemporaryDirectory() as folder:
         a, b, c = (f"{folder}/{n}.onnx" for n in "abc")
         Path(a).write_bytes(file)
         quant_pre_process(a, b, skip_symbolic_shape=True)
         nodes = [n for n in quantizable_nodes(Path(b).read_bytes()) if only is None or n in only]
-        if not nodes: return file  # to onnxruntime an empty list means all
-        q.quantize_static(b, c, Feeds(), quant_format=q.QuantFormat.QDQ, activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8, per_channel=True,
-                          nodes_to_quantize=nodes, extra_options=dict(OpTypesToExcludeOutputQuantization=["Conv", "Gemm", "MatMul"]))
+        if not nodes:
+            return file  # to onnxruntime an empty list means all
+        q.quantize_static(
+            b,
+            c,
+            Feeds(),
+            quant_format=q.QuantFormat.QDQ,
+            activation_type=q.QuantType.QUInt8,
+            weight_type=q.QuantType.QInt8,
+            per_channel=True,
+            nodes_to_quantize=nodes,
+            extra_options=dict(OpTypesToExcludeOutputQuantization=["Conv", "Gemm", "MatMul"]),
+        )
         return Path(c).read_bytes()
 
 # %% ../nbs/60_onnx_files.ipynb #d385504e
@@ -97,8 +153,16 @@ def mean_kl(exact: np.ndarray, other: np.ndarray) -> float:
     a, b = log_softmax(exact, -1), log_softmax(other, -1)
     return float((np.exp(a) * (a - b)).sum(-1).mean())
 
-def quantization_sensitivity(file: bytes, feeds: list[dict[str, np.ndarray]]) -> dict[str, float]:  # weights -> nats
+
+def quantization_sensitivity(
+    file: bytes, feeds: list[dict[str, np.ndarray]]
+) -> dict[str, float]:  # weights -> nats
     "What quantizing each map alone does to the answers on its calibration clips."
-    logits = lambda f: np.concatenate([s.run(None, feed)[0] for s in [onnx_session(f)] for feed in feeds])
+    logits = lambda f: np.concatenate(
+        [s.run(None, feed)[0] for s in [onnx_session(f)] for feed in feeds]
+    )
     exact = logits(file)
-    return {weights: mean_kl(exact, logits(quantize(file, feeds, only=[n]))) for n, weights in quantizable_nodes(file).items()}
+    return {
+        weights: mean_kl(exact, logits(quantize(file, feeds, only=[n])))
+        for n, weights in quantizable_nodes(file).items()
+    }

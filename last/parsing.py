@@ -19,6 +19,7 @@ from .core import EmptyClipError, ParseError
 @dataclass
 class Clip:
     "One action of one or more persons."
+
     name: str  # file name without its suffix
     points: np.ndarray  # (M, T, V, C) float32; NaN where a person was not seen
     label: int  # class, 0-based; -1 if unknown
@@ -52,31 +53,53 @@ def parse_name(
 # %% ../nbs/02_parsing.ipynb #443ea3a7
 def _lines(path: Path) -> list[str]:
     "The lines of a text file, whatever the line ends; trailing blank lines are dropped."
-    try: lines = Path(path).read_bytes().decode("ascii").splitlines()
-    except UnicodeDecodeError as e: raise ParseError(f"{path}: not a text file (byte {e.start} is {e.object[e.start]:#04x})") from None
-    while lines and not lines[-1].strip(): lines.pop()
-    if not lines: raise ParseError(f"{path}: the file is empty")
+    try:
+        lines = Path(path).read_bytes().decode("ascii").splitlines()
+    except UnicodeDecodeError as e:
+        raise ParseError(
+            f"{path}: not a text file (byte {e.start} is {e.object[e.start]:#04x})"
+        ) from None
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise ParseError(f"{path}: the file is empty")
     return lines
+
 
 class _Walker:
     "Steps through lines and says where it is when something is wrong."
-    def __init__(self, path, lines): self.path, self.lines, self.i = path, lines, 0
+
+    def __init__(self, path, lines):
+        self.path, self.lines, self.i = path, lines, 0
+
     def fail(self, expected, line=None):
-        found = repr(self.lines[self.i - 1][:40]) if self.i <= len(self.lines) else "the end of the file"
+        found = (
+            repr(self.lines[self.i - 1][:40])
+            if self.i <= len(self.lines)
+            else "the end of the file"
+        )
         raise ParseError(f"{self.path}:{self.i}: expected {expected}, found {found}")
+
     def take(self, expected):
         self.i += 1
-        if self.i > len(self.lines): self.fail(expected)
+        if self.i > len(self.lines):
+            self.fail(expected)
         return self.lines[self.i - 1].split()
+
     def count(self, expected):
         words = self.take(expected)
-        if len(words) != 1 or not words[0].isdigit(): self.fail(expected)
+        if len(words) != 1 or not words[0].isdigit():
+            self.fail(expected)
         return int(words[0])
+
     def floats(self, n, expected):
         words = self.take(expected)
-        try: values = [float(w) for w in words]
-        except ValueError: values = []
-        if len(values) != n: self.fail(expected)
+        try:
+            values = [float(w) for w in words]
+        except ValueError:
+            values = []
+        if len(values) != n:
+            self.fail(expected)
         return values
 
 # %% ../nbs/02_parsing.ipynb #20238eb6
@@ -89,53 +112,84 @@ def _ntu_careful(path: Path, lines: list[str]) -> tuple[int, list[str], list[int
         seen = set()
         for b in range(w.count(f"the body count of frame {t}")):
             info = w.take(f"10 values of body {b} in frame {t}")
-            if len(info) != 10: w.fail(f"10 values of body {b} in frame {t}")
-            if info[0] in seen: w.fail(f"a new body id in frame {t} (this one is there already)")
+            if len(info) != 10:
+                w.fail(f"10 values of body {b} in frame {t}")
+            if info[0] in seen:
+                w.fail(f"a new body id in frame {t} (this one is there already)")
             seen.add(info[0])
-            if w.count("the joint count 25") != 25: w.fail("the joint count 25")
-            joints = [w.floats(12, f"12 numbers of joint {v + 1} of 25 (frame {t} of {T})")[:3] for v in range(25)]
-            xyz.append([j if np.isfinite(j).all() else [np.nan] * 3 for j in joints])  # a joint the sensor could not place
-            ids.append(info[0]); frames.append(t)
-    if w.i < len(lines): w.i += 1; w.fail(f"the end of the file after {T} frames")
+            if w.count("the joint count 25") != 25:
+                w.fail("the joint count 25")
+            joints = [
+                w.floats(12, f"12 numbers of joint {v + 1} of 25 (frame {t} of {T})")[:3]
+                for v in range(25)
+            ]
+            xyz.append(
+                [j if np.isfinite(j).all() else [np.nan] * 3 for j in joints]
+            )  # a joint the sensor could not place
+            ids.append(info[0])
+            frames.append(t)
+    if w.i < len(lines):
+        w.i += 1
+        w.fail(f"the end of the file after {T} frames")
     return T, ids, frames, np.array(xyz, np.float64).astype(np.float32).reshape(-1, 25, 3)
 
 # %% ../nbs/02_parsing.ipynb #e4172667
 def _ntu_fast(lines: list[str]) -> tuple[int, list[str], list[int], np.ndarray]:
     "As `_ntu_careful`, by slices and one C parser; raises ValueError on anything unusual."
-    if not lines[0].isdigit(): raise ValueError("not a count")
+    if not lines[0].isdigit():
+        raise ValueError("not a count")
     i, T, ids, frames, joints = 1, int(lines[0]), [], [], []
     for t in range(T):
-        if not lines[i].isdigit(): raise ValueError("not a count")
+        if not lines[i].isdigit():
+            raise ValueError("not a count")
         end = i + 1 + 27 * int(lines[i])
-        here = [line.split(" ", 1)[0] for line in lines[i + 1:end:27]]
-        if len(set(here)) != len(here): raise ValueError("an id twice in a frame")
+        here = [line.split(" ", 1)[0] for line in lines[i + 1 : end : 27]]
+        if len(set(here)) != len(here):
+            raise ValueError("an id twice in a frame")
         for b in range(i + 1, end, 27):
-            if lines[b].count(" ") != 9 or lines[b + 1] != "25": raise ValueError("not a body")
-            joints += lines[b + 2:b + 27]
-        ids += here; frames += [t] * len(here); i = end
-    if i != len(lines) or len(joints) != 25 * len(ids): raise ValueError("lines missing or left over")
-    if not joints: return T, ids, frames, np.zeros((0, 25, 3), np.float32)
-    if any(line.count(" ") != 11 for line in joints): raise ValueError("not 12 values")
+            if lines[b].count(" ") != 9 or lines[b + 1] != "25":
+                raise ValueError("not a body")
+            joints += lines[b + 2 : b + 27]
+        ids += here
+        frames += [t] * len(here)
+        i = end
+    if i != len(lines) or len(joints) != 25 * len(ids):
+        raise ValueError("lines missing or left over")
+    if not joints:
+        return T, ids, frames, np.zeros((0, 25, 3), np.float32)
+    if any(line.count(" ") != 11 for line in joints):
+        raise ValueError("not 12 values")
     text = "\n".join(joints)
-    if text.encode().translate(None, b"0123456789+-.eE \n"): raise ValueError("letters among the numbers")
-    if "  " in text or " \n" in text or "\n " in text or text[0] == " " or text[-1] == " ": raise ValueError("a value is missing, or the spacing is unusual")
-    return T, ids, frames, np.loadtxt(joints, np.float32, comments=None, usecols=(0, 1, 2)).reshape(-1, 25, 3)
+    if text.encode().translate(None, b"0123456789+-.eE \n"):
+        raise ValueError("letters among the numbers")
+    if "  " in text or " \n" in text or "\n " in text or text[0] == " " or text[-1] == " ":
+        raise ValueError("a value is missing, or the spacing is unusual")
+    return (
+        T,
+        ids,
+        frames,
+        np.loadtxt(joints, np.float32, comments=None, usecols=(0, 1, 2)).reshape(-1, 25, 3),
+    )
 
 # %% ../nbs/02_parsing.ipynb #4d333996
 @dataclass
 class Body:
     "One body id of an NTU file: the frames in which the sensor reported it."
+
     id: str  # the sensor's id, as written
     frames: np.ndarray  # (n,) int, true frame indices
     xyz: np.ndarray  # (n, 25, 3) float32, metres, camera space
+
 
 def read_ntu_bodies(
     path: str | Path,  # a `.skeleton` file
 ) -> tuple[int, list[Body]]:  # frame count, bodies in order of appearance
     "All bodies of an NTU RGB+D `.skeleton` file (Shahroudy et al., CVPR 2016)."
     lines = _lines(path)
-    try: T, ids, frames, xyz = _ntu_fast(lines)
-    except (ValueError, IndexError): T, ids, frames, xyz = _ntu_careful(path, lines)
+    try:
+        T, ids, frames, xyz = _ntu_fast(lines)
+    except (ValueError, IndexError):
+        T, ids, frames, xyz = _ntu_careful(path, lines)
     ids, frames = np.array(ids), np.array(frames, int)
     return T, [Body(i, frames[ids == i], xyz[ids == i]) for i in dict.fromkeys(ids.tolist())]
 
@@ -144,29 +198,39 @@ def _motion(body: Body) -> float:
     "Sum of the variances of x, y and z over all frames and joints."
     return float(np.nansum(np.nanvar(body.xyz.reshape(-1, 3), 0)))
 
+
 def _bad_share(body: Body) -> float:
     "Share of frames in which the body is wider (x) than 0.8 of its height (y)."
     x, y, _ = np.moveaxis(np.nanmax(body.xyz, 1) - np.nanmin(body.xyz, 1), -1, 0)
     return float((x > 0.8 * y).mean())
 
+
 def clean_bodies(bodies: list[Body]) -> list[Body]:
     "Drop short and badly proportioned bodies (thresholds of the NTU authors' code); if none would be left, keep the longest."
     for bad in (lambda b: len(b.frames) <= 11, lambda b: _bad_share(b) >= 0.69754):
-        if len(bodies) > 1: bodies = [b for b in bodies if not bad(b)] or [max(bodies, key=lambda b: (len(b.frames), _motion(b)))]
+        if len(bodies) > 1:
+            bodies = [b for b in bodies if not bad(b)] or [
+                max(bodies, key=lambda b: (len(b.frames), _motion(b)))
+            ]
     return bodies
+
 
 def bodies_to_persons(
     bodies: list[Body],  # of one clip
     T: int,  # frames of the clip
     persons: int = 2,  # M, how many to keep
-) -> tuple[np.ndarray, int]:  # (M, T, 25, 3) float32 with NaN where absent; how many bodies were dropped
+) -> tuple[
+    np.ndarray, int
+]:  # (M, T, 25, 3) float32 with NaN where absent; how many bodies were dropped
     "Follow bodies by id at their true frames, most motion first."
     kept = sorted(clean_bodies(bodies), key=_motion, reverse=True)
     points, dropped = np.full((persons, T, 25, 3), np.nan, np.float32), len(bodies) - len(kept)
     for body in kept:
         free = [m for m in range(persons) if np.isnan(points[m, body.frames]).all()]
-        if free: points[free[0], body.frames] = body.xyz
-        else: dropped += 1
+        if free:
+            points[free[0], body.frames] = body.xyz
+        else:
+            dropped += 1
     return points, dropped
 
 # %% ../nbs/02_parsing.ipynb #d140327a
@@ -179,6 +243,7 @@ def read_ntu(
     info = parse_name(path.stem)
     T, bodies = read_ntu_bodies(path)
     bodies = [b for b in bodies if np.isfinite(b.xyz).any()]
-    if not bodies: raise EmptyClipError(f"{path}: no body in any of {T} frames")
+    if not bodies:
+        raise EmptyClipError(f"{path}: no body in any of {T} frames")
     points, dropped = bodies_to_persons(bodies, T, persons)
     return Clip(path.stem, points, info.pop("action") - 1, dropped=dropped, **info)

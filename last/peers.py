@@ -19,41 +19,67 @@ def masked2d(x: Tensor, mask: Tensor | None) -> Tensor:
     "(N, C, T, V) with zeros in the frames where mask (N, T) is 0; no mask, no change."
     return x if mask is None else x * mask[:, None, :, None].to(x.dtype)
 
+
 def time_mean2d(x: Tensor, mask: Tensor | None = None) -> Tensor:
     "(N, C, T, V) -> (N, C, V): mean over the valid frames."
-    if mask is None: return x.mean(2)
+    if mask is None:
+        return x.mean(2)
     return (x * mask[:, None, :, None]).sum(2) / mask.sum(1).clamp(min=1)[:, None, None]
+
 
 class BatchNorm2d(nn.BatchNorm2d):
     "BatchNorm over (N, T, V) whose training statistics leave out masked frames."
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        if mask is None or not self.training: return super().forward(x)
+        if mask is None or not self.training:
+            return super().forward(x)
         keep, frames = mask.bool(), x.transpose(1, 2)  # (N, T), (N, T, C, V)
         out = super().forward(frames[keep][..., None])[..., 0]  # (frames kept, C, V)
-        return torch.zeros_like(frames, dtype=out.dtype).masked_scatter(keep[..., None, None].expand_as(frames), out).transpose(1, 2)
+        return (
+            torch.zeros_like(frames, dtype=out.dtype)
+            .masked_scatter(keep[..., None, None].expand_as(frames), out)
+            .transpose(1, 2)
+        )
+
 
 def per_joint(norm: BatchNorm2d, x: Tensor, mask: Tensor | None = None) -> Tensor:
     "Normalize every (channel, joint) of (N, C, T, V) by its own statistics; `norm` has C*V features."
     N, C, T, V = x.shape
-    return norm(x.transpose(2, 3).reshape(N, C * V, T, 1), mask).view(N, C, V, T).transpose(2, 3).contiguous()
+    return (
+        norm(x.transpose(2, 3).reshape(N, C * V, T, 1), mask)
+        .view(N, C, V, T)
+        .transpose(2, 3)
+        .contiguous()
+    )
 
 # %% ../nbs/20_peers.ipynb #0ba98002
 class TenUnits(SkeletonModel):
     "Input norm and ten units of 64, 128 and 256 channels: the frame of ST-GCN and its successors."
+
     def __init__(
         self,
-        unit: Callable[..., nn.Module],  # (cin, cout, stride, skeleton, residual=...) -> module (x, mask) -> (x, mask)
+        unit: Callable[
+            ..., nn.Module
+        ],  # (cin, cout, stride, skeleton, residual=...) -> module (x, mask) -> (x, mask)
         skeleton: Skeleton,
         classes: int,
         in_channels: int = 3,
     ):
         super().__init__(256, classes, dropout=0.0)
-        self.input_norm = BatchNorm2d(in_channels * skeleton.V)  # one mean and variance a joint and channel
-        widths, strides = (in_channels, 64, 64, 64, 64, 128, 128, 128, 256, 256, 256), (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
-        self.units = nn.ModuleList(unit(a, b, s, skeleton, residual=i > 0) for i, (a, b, s) in enumerate(zip(widths, widths[1:], strides)))
+        self.input_norm = BatchNorm2d(
+            in_channels * skeleton.V
+        )  # one mean and variance a joint and channel
+        widths, strides = (
+            (in_channels, 64, 64, 64, 64, 128, 128, 128, 256, 256, 256),
+            (1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
+        )
+        self.units = nn.ModuleList(
+            unit(a, b, s, skeleton, residual=i > 0)
+            for i, (a, b, s) in enumerate(zip(widths, widths[1:], strides))
+        )
 
     def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x = masked2d(per_joint(self.input_norm, x, mask), mask)
-        for unit in self.units: x, mask = unit(x, mask)
+        for unit in self.units:
+            x, mask = unit(x, mask)
         return x, mask
-

@@ -20,6 +20,7 @@ from .skeletons import Skeleton
 @dataclass
 class Pipeline:
     "Raw block -> network input, on whatever device the block is."
+
     skeleton: Skeleton
     pre: PreprocessConfig = field(default_factory=PreprocessConfig)
     aug: AugmentConfig = field(default_factory=AugmentConfig)
@@ -38,13 +39,17 @@ class Pipeline:
             share, offset = uniform(n, *self.pre.crop_train, x, g), uniform(n, 0, 1, x, g)
             jitter = torch.rand(n, self.pre.frames, generator=g).to(x)
         progress = None
-        if g is not None and self.aug.warp > 0: progress = uneven_time(n, self.pre.frames, self.aug.warp, g).to(x)
-        x, mask = sample(x, mask, self.pre.frames, self.pre.sampling, share, offset, jitter, progress)
+        if g is not None and self.aug.warp > 0:
+            progress = uneven_time(n, self.pre.frames, self.aug.warp, g).to(x)
+        x, mask = sample(
+            x, mask, self.pre.frames, self.pre.sampling, share, offset, jitter, progress
+        )
         if g is not None:
             x, flipped = augment(x, mask, self.skeleton, self.aug, g)
             if labels is not None and self.label_flip:
                 swapped = labels.clone()
-                for a, b in self.label_flip.items(): swapped[labels == a] = b
+                for a, b in self.label_flip.items():
+                    swapped[labels == a] = b
                 labels = torch.where(flipped, swapped, labels)
         return make_stream(x, mask, self.skeleton, self.pre.stream), mask, labels
 

@@ -25,29 +25,43 @@ def collate(
     "Ragged clips as one padded block."
     T, V, C = max(c.shape[1] for c in clips), *clips[0].shape[2:]
     block = np.full((len(clips), persons, T, V, C), np.nan, np.float32)
-    for b, c in zip(block, clips): b[:len(c), :c.shape[1]] = c[:persons]
+    for b, c in zip(block, clips):
+        b[: len(c), : c.shape[1]] = c[:persons]
     return torch.from_numpy(block).permute(0, 4, 2, 3, 1), torch.tensor([c.shape[1] for c in clips])
 
 # %% ../nbs/08_preprocessing.ipynb #a1d81592
 def fill_gaps(
     x: Tensor,  # (N, C, T, V, M), NaN or all-zero joints where nothing was seen
-) -> tuple[Tensor, Tensor]:  # x without NaN; (N, T, M) bool, true from a person's first to last sighting
+) -> tuple[
+    Tensor, Tensor
+]:  # x without NaN; (N, T, M) bool, true from a person's first to last sighting
     "Linear interpolation inside each joint's track, ends held."
     N, C, T, V, M = x.shape
     seen = torch.isfinite(x).all(1) & (x != 0).any(1)  # (N, T, V, M)
-    t, count = torch.arange(T, device=x.device).view(1, T, 1, 1), seen.cumsum(1)  # sightings up to t
-    when = count.new_zeros(N, T + 1, V, M).scatter(1, torch.where(seen, count - 1, T), t.expand_as(count))  # frame of each sighting; row T takes the rest
+    t, count = (
+        torch.arange(T, device=x.device).view(1, T, 1, 1),
+        seen.cumsum(1),
+    )  # sightings up to t
+    when = count.new_zeros(N, T + 1, V, M).scatter(
+        1, torch.where(seen, count - 1, T), t.expand_as(count)
+    )  # frame of each sighting; row T takes the rest
     sighting = lambda i: when.gather(1, i.clamp(min=0))
-    lo, hi = sighting(count - 1), sighting(torch.minimum(count - seen.int(), count[:, -1:] - 1))  # the last one up to t and the next from t on; at the ends the only one there is
+    lo, hi = (
+        sighting(count - 1),
+        sighting(torch.minimum(count - seen.int(), count[:, -1:] - 1)),
+    )  # the last one up to t and the next from t on; at the ends the only one there is
     weight = (t - lo) / (hi - lo).clamp(min=1)  # 0 where both are the same frame
     at = lambda i: x.gather(2, i[:, None].expand_as(x))
     x = torch.lerp(at(lo), at(hi), weight[:, None].to(x.dtype).clamp(0, 1))
     somewhere = seen.any(1)  # (N, V, M): the joint is seen at all
     never = ~somewhere[:, None, None].expand_as(x)
-    middle = x.masked_fill(never, 0).sum(3, keepdim=True) / somewhere.sum(1)[:, None, None, None].clamp(min=1)
+    middle = x.masked_fill(never, 0).sum(3, keepdim=True) / somewhere.sum(1)[
+        :, None, None, None
+    ].clamp(min=1)
     x = torch.where(never, middle, x)  # a joint that is never seen sits in the middle of its person
     here = seen.any(2).cumsum(1)  # (N, T, M): frames with the person up to t
     return x, (here > 0) & ((here < here[:, -1:]) | seen.any(2))
+
 
 def lost_scores(x: Tensor, raw: Tensor) -> Tensor:
     "2-D skeletons: the third channel (confidence) is 0, not interpolated, where the detector saw nothing."
@@ -57,13 +71,15 @@ def lost_scores(x: Tensor, raw: Tensor) -> Tensor:
 # %% ../nbs/08_preprocessing.ipynb #c1e4870f
 def z_up(x: Tensor, skeleton: Skeleton) -> Tensor:
     "(N, C, T, V, M): camera space (y up, z depth) to z up; image coordinates (y down) to y up."
-    if skeleton.dims == 2: return torch.stack([x[:, 0], -x[:, 1], x[:, 2]], 1)
+    if skeleton.dims == 2:
+        return torch.stack([x[:, 0], -x[:, 1], x[:, 2]], 1)
     return torch.stack([x[:, 0], -x[:, 2], x[:, 1]], 1)
 
 # %% ../nbs/08_preprocessing.ipynb #f4872827
 @dataclass
 class BodyFrame:
     "Where a clip's own coordinates lie: p = rotation @ (x - origin) / scale. Invertible."
+
     origin: Tensor  # (N, C, T or 1)
     rotation: Tensor  # (N, C, C)
     scale: Tensor  # (N,)
@@ -78,6 +94,7 @@ class BodyFrame:
         x = (self.rotation.mT @ p.flatten(2)).view_as(p)
         return x * self.scale.view(-1, 1, 1, 1, 1) + self.origin[..., None, None]
 
+
 def joint_mean(x: Tensor, joints: tuple[int, ...]) -> Tensor:  # (N, C, T) of person 0
     "Mean of some joints of the primary person."
     return x[..., list(joints), 0].mean(-1)
@@ -88,11 +105,25 @@ def upright(
     shoulders: Tensor,  # (N, 3), right to left shoulder
 ) -> Tensor:  # (N, 3, 3) rotation matrices
     "The turn that brings the spine onto +z, then the shoulder line's horizontal part onto +x."
-    unit = lambda v, other: torch.where(v.norm(dim=1, keepdim=True) > 1e-6, v / v.norm(dim=1, keepdim=True).clamp(min=1e-6), torch.tensor(other, dtype=v.dtype, device=v.device))
-    up = unit(spine, [0., 0., 1.])
-    right_left = shoulders - (shoulders * up).sum(1, keepdim=True) * up  # what of the shoulder line is level
-    fallback = torch.where(up[:, :1].abs() < .9, torch.tensor([1., 0, 0], device=up.device, dtype=up.dtype), torch.tensor([0., 1, 0], device=up.device, dtype=up.dtype))
-    level = torch.where(right_left.norm(dim=1, keepdim=True) > 1e-6, right_left, fallback - (fallback * up).sum(1, keepdim=True) * up)
+    unit = lambda v, other: torch.where(
+        v.norm(dim=1, keepdim=True) > 1e-6,
+        v / v.norm(dim=1, keepdim=True).clamp(min=1e-6),
+        torch.tensor(other, dtype=v.dtype, device=v.device),
+    )
+    up = unit(spine, [0.0, 0.0, 1.0])
+    right_left = (
+        shoulders - (shoulders * up).sum(1, keepdim=True) * up
+    )  # what of the shoulder line is level
+    fallback = torch.where(
+        up[:, :1].abs() < 0.9,
+        torch.tensor([1.0, 0, 0], device=up.device, dtype=up.dtype),
+        torch.tensor([0.0, 1, 0], device=up.device, dtype=up.dtype),
+    )
+    level = torch.where(
+        right_left.norm(dim=1, keepdim=True) > 1e-6,
+        right_left,
+        fallback - (fallback * up).sum(1, keepdim=True) * up,
+    )
     x = level / level.norm(dim=1, keepdim=True)
     return torch.stack([x, torch.linalg.cross(up, x), up], 1)  # rows are the new axes
 
@@ -102,7 +133,12 @@ def masked_median(x: Tensor, valid: Tensor) -> Tensor:  # (N, T), (N, T) bool ->
     at = (valid.sum(1, keepdim=True) - 1).clamp(min=0) // 2
     return x.masked_fill(~valid, torch.inf).sort(1).values.gather(1, at)[:, 0]
 
-Center, Scale = Literal["first", "frame", "none"], Literal["torso", "max", "std", "box", "body", "none"]
+
+Center, Scale = (
+    Literal["first", "frame", "none"],
+    Literal["torso", "max", "std", "box", "body", "none"],
+)
+
 
 def body_frame(
     x: Tensor,  # (N, C, T, V, M), gaps filled, z up
@@ -117,7 +153,11 @@ def body_frame(
     first = valid.int().argmax(1)  # (N,)
     pick = lambda v: v.gather(2, first.view(N, 1, 1).expand(N, C, 1))  # (N, C, 1)
     root, neck = joint_mean(x, skeleton.root), joint_mean(x, skeleton.neck)
-    origin = {"first": lambda: pick(root), "frame": lambda: root, "none": lambda: torch.zeros_like(root[..., :1])}[center]().clone()
+    origin = {
+        "first": lambda: pick(root),
+        "frame": lambda: root,
+        "none": lambda: torch.zeros_like(root[..., :1]),
+    }[center]().clone()
     origin[:, D:] = 0
     rotation = torch.eye(C, dtype=x.dtype, device=x.device).repeat(N, 1, 1)
     if align and D == 3:
@@ -126,20 +166,40 @@ def body_frame(
     some = valid.any(1)
     away = (x - origin[..., None, None])[:, :D, ..., 0]  # (N, D, T, V) of person 0
     many = valid[:, None, :, None].expand_as(away)
-    def side(of: Tensor) -> Tensor:  # (N, D, T, V) -> (N,): the largest side of the box round all valid frames
+
+    def side(
+        of: Tensor,
+    ) -> Tensor:  # (N, D, T, V) -> (N,): the largest side of the box round all valid frames
         low, high = of.masked_fill(~many, torch.inf), of.masked_fill(~many, -torch.inf)
         return (high.flatten(2).amax(2) - low.flatten(2).amin(2)).amax(1).nan_to_num(0, 0, 0)
-    size = {"box": lambda: side(x[:, :D, ..., 0]), "body": lambda: side((x - root[..., None, None])[:, :D, ..., 0]), "torso": lambda: masked_median((neck - root)[:, :D].norm(dim=1), valid),
-            "max": lambda: away.norm(dim=1).masked_fill(~valid[..., None], 0).flatten(1).max(1).values,
-            "std": lambda: ((away * many).square().flatten(1).sum(1) / many.flatten(1).sum(1).clamp(min=1)).sqrt(),
-            "none": lambda: torch.ones(N, dtype=x.dtype, device=x.device)}[scale]()
-    return BodyFrame(origin, rotation, torch.where(some & (size > 1e-4), size, torch.ones_like(size)))
+
+    size = {
+        "box": lambda: side(x[:, :D, ..., 0]),
+        "body": lambda: side((x - root[..., None, None])[:, :D, ..., 0]),
+        "torso": lambda: masked_median((neck - root)[:, :D].norm(dim=1), valid),
+        "max": lambda: away.norm(dim=1).masked_fill(~valid[..., None], 0).flatten(1).max(1).values,
+        "std": lambda: (
+            (away * many).square().flatten(1).sum(1) / many.flatten(1).sum(1).clamp(min=1)
+        ).sqrt(),
+        "none": lambda: torch.ones(N, dtype=x.dtype, device=x.device),
+    }[scale]()
+    return BodyFrame(
+        origin, rotation, torch.where(some & (size > 1e-4), size, torch.ones_like(size))
+    )
 
 # %% ../nbs/08_preprocessing.ipynb #c897f904
-def normalize(x: Tensor, mask: Tensor, skeleton: Skeleton, center: Center = "first", align: bool = False, scale: Scale = "torso") -> Tensor:
+def normalize(
+    x: Tensor,
+    mask: Tensor,
+    skeleton: Skeleton,
+    center: Center = "first",
+    align: bool = False,
+    scale: Scale = "torso",
+) -> Tensor:
     "(N, C, T, V, M) in the clip's own frame of reference; a person absent from the whole clip is zero, one absent for a while is held still."
     p = body_frame(x, mask, skeleton, center, align, scale).apply(x)
-    if skeleton.dims < x.shape[1]: p = torch.cat([p[:, :skeleton.dims], x[:, skeleton.dims:]], 1)  # scores stay
+    if skeleton.dims < x.shape[1]:
+        p = torch.cat([p[:, : skeleton.dims], x[:, skeleton.dims :]], 1)  # scores stay
     return p * mask.any(1)[:, None, None, None]
 
 # %% ../nbs/08_preprocessing.ipynb #886d72ac
@@ -149,11 +209,14 @@ def valid_span(mask: Tensor) -> tuple[Tensor, Tensor]:  # (N, T, M) -> (N,), (N,
     first, last = any_person.argmax(1), T - 1 - any_person.flip(1).argmax(1)
     return first, last - first + 1
 
+
 def take_frames(x: Tensor, mask: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
     "The clip at the moments `at` (N, T'), linear between frames; a moment is valid if its nearest frame is."
     lo = at.floor().long().clamp(0, x.shape[2] - 1)
     hi = (lo + 1).clamp(max=x.shape[2] - 1)
-    pick = lambda i: x.gather(2, i.view(x.shape[0], 1, -1, 1, 1).expand(-1, x.shape[1], -1, *x.shape[3:]))
+    pick = lambda i: x.gather(
+        2, i.view(x.shape[0], 1, -1, 1, 1).expand(-1, x.shape[1], -1, *x.shape[3:])
+    )
     near = at.round().long().clamp(0, x.shape[2] - 1)
     mask = mask.gather(1, near[..., None].expand(-1, -1, mask.shape[2]))
     weight = (at - lo).clamp(0, 1).to(x.dtype).view(x.shape[0], 1, -1, 1, 1)
@@ -168,7 +231,8 @@ def sample(
     share: Tensor | float = 1.0,  # how much of the valid frames to keep, 0..1, one a clip
     offset: Tensor | float = 0.5,  # where the crop begins in what is left over, 0..1
     jitter: Tensor | float = 0.5,  # uniform: where in its piece each frame is taken, 0..1, (N, T)
-    progress: Tensor | None = None,  # resize: where in the crop each frame is taken, 0..1, (N, T); default: evenly
+    progress: Tensor
+    | None = None,  # resize: where in the crop each frame is taken, 0..1, (N, T); default: evenly
 ) -> tuple[Tensor, Tensor]:  # (N, C, T, V, M), (N, T, M)
     "A contiguous crop of the valid frames brought to T frames."
     first, length = valid_span(mask)
@@ -176,23 +240,36 @@ def sample(
     size = (length * tensor(share)).clamp(min=1).round()  # (N,)
     start = first + ((length - size) * tensor(offset)).round()
     grid = torch.arange(frames, device=x.device)
-    if how == "resize": at = start[:, None] + (size[:, None] - 1) * (grid / max(frames - 1, 1) if progress is None else progress)
-    elif how == "uniform": at = (start[:, None] + ((grid + tensor(jitter)) * size[:, None] / frames).floor().clamp(max=size[:, None] - 1))
-    elif how == "pad": at = start[:, None] + grid * ((size - 1) / max(frames - 1, 1)).clamp(min=1)[:, None]  # longer clips are resized, shorter ones keep their pace
-    else: raise ValueError(f"unknown sampling {how!r}; known: resize, uniform, pad")
+    if how == "resize":
+        at = start[:, None] + (size[:, None] - 1) * (
+            grid / max(frames - 1, 1) if progress is None else progress
+        )
+    elif how == "uniform":
+        at = start[:, None] + ((grid + tensor(jitter)) * size[:, None] / frames).floor().clamp(
+            max=size[:, None] - 1
+        )
+    elif how == "pad":
+        at = (
+            start[:, None] + grid * ((size - 1) / max(frames - 1, 1)).clamp(min=1)[:, None]
+        )  # longer clips are resized, shorter ones keep their pace
+    else:
+        raise ValueError(f"unknown sampling {how!r}; known: resize, uniform, pad")
     y, m = take_frames(x, mask, at)
     lone = ~m.any(2).any(1)  # a crop between two persons' times: the primary person is held there
     m[..., 0] |= lone[:, None]
-    if how == "pad": m = m & (grid < size[:, None])[..., None]
+    if how == "pad":
+        m = m & (grid < size[:, None])[..., None]
     return y * m[:, None, :, None], m
 
 # %% ../nbs/08_preprocessing.ipynb #b68ca1ca
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion", "all"]
 
+
 def bone_vectors(x: Tensor, skeleton: Skeleton) -> Tensor:  # (N, C, T, V, M)
     "Each joint minus its parent; zero for the center. Scores of 2-D skeletons are kept."
     parents = [p if p >= 0 else j for j, p in enumerate(skeleton.parents)]
-    return torch.cat([(x - x[..., parents, :])[:, :skeleton.dims], x[:, skeleton.dims:]], 1)
+    return torch.cat([(x - x[..., parents, :])[:, : skeleton.dims], x[:, skeleton.dims :]], 1)
+
 
 def motion(x: Tensor, mask: Tensor, dims: int = 3) -> Tensor:  # (N, C, T, V, M)
     "Next frame minus this one, zero where either is not valid. Scores of 2-D skeletons are kept."
@@ -200,11 +277,21 @@ def motion(x: Tensor, mask: Tensor, dims: int = 3) -> Tensor:  # (N, C, T, V, M)
     step = (x[:, :dims, 1:] - x[:, :dims, :-1]) * both
     return torch.cat([torch.cat([step, torch.zeros_like(x[:, :dims, :1])], 2), x[:, dims:]], 1)
 
+
 def make_stream(x: Tensor, mask: Tensor, skeleton: Skeleton, stream: Stream = "joint") -> Tensor:
     "(N, 3, T, V, M), or (N, 12, T, V, M) for `all`."
     bones = bone_vectors(x, skeleton) if stream not in ("joint", "joint_motion") else None
-    D, one = skeleton.dims, {"joint": lambda: x, "bone": lambda: bones, "joint_motion": lambda: motion(x, mask, skeleton.dims), "bone_motion": lambda: motion(bones, mask, skeleton.dims)}
-    if stream not in (*one, "all"): raise ValueError(f"unknown stream {stream!r}; known: {', '.join(one)}, all")
+    D, one = (
+        skeleton.dims,
+        {
+            "joint": lambda: x,
+            "bone": lambda: bones,
+            "joint_motion": lambda: motion(x, mask, skeleton.dims),
+            "bone_motion": lambda: motion(bones, mask, skeleton.dims),
+        },
+    )
+    if stream not in (*one, "all"):
+        raise ValueError(f"unknown stream {stream!r}; known: {', '.join(one)}, all")
     y = torch.cat([f() for f in one.values()], 1) if stream == "all" else one[stream]()
     return y * mask[:, None, :, None]
 
@@ -212,6 +299,7 @@ def make_stream(x: Tensor, mask: Tensor, skeleton: Skeleton, stream: Stream = "j
 @dataclass
 class PreprocessConfig:
     "How clips become network input."
+
     frames: int = 64  # T
     persons: int = 1  # M: 1 keeps the first person (NTU: who moves most; Kinetics: the most confident), 2 shares the network between both
     stream: Stream = "joint"  # what the network sees
@@ -223,10 +311,13 @@ class PreprocessConfig:
     crop_test: float = 1.0  # share of the valid frames a test crop keeps, from the middle
 
     @property
-    def channels(self) -> int: return 12 if self.stream == "all" else 3
+    def channels(self) -> int:
+        return 12 if self.stream == "all" else 3
+
 
 def to_body(x: Tensor, skeleton: Skeleton, cfg: PreprocessConfig) -> tuple[Tensor, Tensor]:
     "Raw block (N, C, T, V, M) with NaN -> filled, z up, normalized; with its mask (N, T, M)."
     raw, (x, mask) = x, fill_gaps(x)
-    if skeleton.dims == 2: x = lost_scores(x, raw)
+    if skeleton.dims == 2:
+        x = lost_scores(x, raw)
     return normalize(z_up(x, skeleton), mask, skeleton, cfg.center, cfg.align, cfg.scale), mask

@@ -16,7 +16,6 @@ from typing import Callable, Iterable, Iterator
 
 import numpy as np
 
-from .core import ParseError
 from last.formats import (
     read_ctrgcn,
     read_kinetics,
@@ -36,6 +35,7 @@ from .synthetic import CLASSES as SYNTHETIC_CLASSES
 @dataclass
 class Index:
     "One entry a clip; the columns protocols look at."
+
     names: np.ndarray  # (N,) str
     labels: np.ndarray  # (N,) int, 0-based class, -1 unknown
     subjects: np.ndarray  # (N,) int
@@ -48,20 +48,40 @@ class Index:
     persons: np.ndarray  # (N,) int, M of the clip
     offsets: np.ndarray  # (N,) int, first row in points.npy
 
-    def __len__(self): return len(self.names)
+    def __len__(self):
+        return len(self.names)
+
 
 def index_from_names(names: Iterable[str], pattern: str = NTU_NAME) -> Index:
     "An index of clips of which only the names are known: enough for protocols."
     info = [parse_name(n, pattern) for n in names]
-    col, zero, none = (lambda k: np.array([i.get(k, 0) for i in info])), np.zeros(len(info), int), np.full(len(info), "")
-    return Index(np.array(names), col("action") - 1, col("subject"), col("camera"), col("setup"), col("replication"), none, none, zero, zero, zero)
+    col, zero, none = (
+        (lambda k: np.array([i.get(k, 0) for i in info])),
+        np.zeros(len(info), int),
+        np.full(len(info), ""),
+    )
+    return Index(
+        np.array(names),
+        col("action") - 1,
+        col("subject"),
+        col("camera"),
+        col("setup"),
+        col("replication"),
+        none,
+        none,
+        zero,
+        zero,
+        zero,
+    )
 
 # %% ../nbs/06_protocols.ipynb #9ca322ee
 Mask = Callable[[Index], np.ndarray]  # (N,) bool of an index
 
+
 @dataclass(frozen=True)
 class Protocol:
     "Who trains, who tests, and which training clips validate."
+
     text: str  # one line for `info`
     train: Mask
     test: Mask
@@ -77,80 +97,232 @@ class Protocol:
         return dict(train=train, test=test, val=val, fit=train & ~val & ~unfit)
 
 # %% ../nbs/06_protocols.ipynb #064c264a
-NTU_TRAIN_SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38, 45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70,
-                      74, 78, 80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103)
+NTU_TRAIN_SUBJECTS = (
+    1,
+    2,
+    4,
+    5,
+    8,
+    9,
+    13,
+    14,
+    15,
+    16,
+    17,
+    18,
+    19,
+    25,
+    27,
+    28,
+    31,
+    34,
+    35,
+    38,
+    45,
+    46,
+    47,
+    49,
+    50,
+    52,
+    53,
+    54,
+    55,
+    56,
+    57,
+    58,
+    59,
+    70,
+    74,
+    78,
+    80,
+    81,
+    82,
+    83,
+    84,
+    85,
+    86,
+    89,
+    91,
+    92,
+    93,
+    94,
+    95,
+    97,
+    98,
+    100,
+    103,
+)
 
-def split_by(column: str, train: Iterable[int], val_column: str, val: Iterable[int], test: Iterable[int] | None = None, text: str = "") -> Protocol:
+
+def split_by(
+    column: str,
+    train: Iterable[int],
+    val_column: str,
+    val: Iterable[int],
+    test: Iterable[int] | None = None,
+    text: str = "",
+) -> Protocol:
     "Train on clips whose `column` is in `train`, test on the others (or on `test`); validate where `val_column` is in `val`."
     train, val = list(train), list(val)
-    is_test = (lambda i: np.isin(getattr(i, column), list(test))) if test is not None else (lambda i: ~np.isin(getattr(i, column), train))
-    return Protocol(text, lambda i: np.isin(getattr(i, column), train), is_test, lambda i: np.isin(getattr(i, val_column), val))
+    is_test = (
+        (lambda i: np.isin(getattr(i, column), list(test)))
+        if test is not None
+        else (lambda i: ~np.isin(getattr(i, column), train))
+    )
+    return Protocol(
+        text,
+        lambda i: np.isin(getattr(i, column), train),
+        is_test,
+        lambda i: np.isin(getattr(i, val_column), val),
+    )
+
 
 _NTU60 = dict(
-    xsub=split_by("subjects", NTU_TRAIN_SUBJECTS, "subjects", (2, 9, 13, 28, 38), text="cross-subject; validation: subjects 2 9 13 28 38"),
-    xview=split_by("cameras", (2, 3), "subjects", (2, 9, 13, 28, 38), (1,), "cross-view, camera 1 tests; validation: subjects 2 9 13 28 38"))
+    xsub=split_by(
+        "subjects",
+        NTU_TRAIN_SUBJECTS,
+        "subjects",
+        (2, 9, 13, 28, 38),
+        text="cross-subject; validation: subjects 2 9 13 28 38",
+    ),
+    xview=split_by(
+        "cameras",
+        (2, 3),
+        "subjects",
+        (2, 9, 13, 28, 38),
+        (1,),
+        "cross-view, camera 1 tests; validation: subjects 2 9 13 28 38",
+    ),
+)
 _NTU120 = dict(
-    xsub=split_by("subjects", NTU_TRAIN_SUBJECTS, "subjects", (2, 28, 55, 70, 85), text="cross-subject; validation: subjects 2 28 55 70 85"),
-    xset=split_by("setups", range(0, 1000, 2), "setups", (16, 28), text="cross-setup, even setups train; validation: setups 16 28"))
+    xsub=split_by(
+        "subjects",
+        NTU_TRAIN_SUBJECTS,
+        "subjects",
+        (2, 28, 55, 70, 85),
+        text="cross-subject; validation: subjects 2 28 55 70 85",
+    ),
+    xset=split_by(
+        "setups",
+        range(0, 1000, 2),
+        "setups",
+        (16, 28),
+        text="cross-setup, even setups train; validation: setups 16 28",
+    ),
+)
 
 # %% ../nbs/06_protocols.ipynb #800c06a4
 def duplicates_of(of: Mask, among: Mask) -> Mask:
     "Clips that are `of` and whose content occurs `among` others."
     return lambda i: of(i) & np.isin(i.digests, np.unique(i.digests[among(i)]))
 
+
 def _ucla(drop_train: bool, drop_test: bool, text: str) -> Protocol:
     views12, view3 = (lambda i: np.isin(i.cameras, (1, 2))), (lambda i: i.cameras == 3)
     twin_train, twin_test = duplicates_of(views12, view3), duplicates_of(view3, views12)
-    return Protocol(text, (lambda i: views12(i) & ~twin_train(i)) if drop_train else views12, (lambda i: view3(i) & ~twin_test(i)) if drop_test else view3,
-                    lambda i: (i.cameras == 2) & ~twin_train(i), unfit=twin_train)
+    return Protocol(
+        text,
+        (lambda i: views12(i) & ~twin_train(i)) if drop_train else views12,
+        (lambda i: view3(i) & ~twin_test(i)) if drop_test else view3,
+        lambda i: (i.cameras == 2) & ~twin_train(i),
+        unfit=twin_train,
+    )
+
 
 def _ucla_turn(val: Mask, text: str) -> Protocol:
     "Protocol b with another validation part: `val` among its training clips, on the classes that both parts hold."
     whole = _ucla(True, False, text)
+
     def shared(i):  # clips of classes on both sides
         train, judges = whole.train(i), val(i)
         both = np.intersect1d(i.labels[train & judges], i.labels[train & ~judges])
         return np.isin(i.labels, both)
 
-    return Protocol(text, whole.train, whole.test, val=lambda i: val(i) & shared(i), unfit=lambda i: ~shared(i))
+    return Protocol(
+        text, whole.train, whole.test, val=lambda i: val(i) & shared(i), unfit=lambda i: ~shared(i)
+    )
 
-_UCLA = dict(a=_ucla(False, False, "views 1 2 train, view 3 tests, as published; test clips leak into training"),
-             b=_ucla(True, False, "10-class clean: as a, copies of test clips removed from training"),
-             c=_ucla(False, True, "trained as a, tested on the clips that have no copy in training"))
+
+_UCLA = dict(
+    a=_ucla(
+        False, False, "views 1 2 train, view 3 tests, as published; test clips leak into training"
+    ),
+    b=_ucla(True, False, "10-class clean: as a, copies of test clips removed from training"),
+    c=_ucla(False, True, "trained as a, tested on the clips that have no copy in training"),
+)
 _UCLA["b-view1"] = _ucla_turn(lambda i: i.cameras == 1, "as b; validation: view 1")
 for _k, _who in enumerate(((1, 4, 7, 10), (2, 5, 8), (3, 6, 9)), 1):
-    _UCLA[f"b-persons{_k}"] = _ucla_turn(lambda i, who=_who: np.isin(i.subjects, who), f"as b; validation: persons {' '.join(map(str, _who))}, both views")
+    _UCLA[f"b-persons{_k}"] = _ucla_turn(
+        lambda i, who=_who: np.isin(i.subjects, who),
+        f"as b; validation: persons {' '.join(map(str, _who))}, both views",
+    )
+
 
 def _fold(k: int) -> Protocol:
     "SBU's five folds by pair of subjects; the first pair of the next fold validates."
-    folds = [[int(p[1:3]) * 100 + int(p[4:6]) for p in f.split()] for f in (
-        "s01s02 s03s04 s05s02 s06s04", "s02s03 s02s07 s03s05 s05s03", "s01s03 s01s07 s07s01 s07s03", "s02s01 s02s06 s03s02 s03s06", "s04s02 s04s03 s04s06 s06s02 s06s03")]
+    folds = [
+        [int(p[1:3]) * 100 + int(p[4:6]) for p in f.split()]
+        for f in (
+            "s01s02 s03s04 s05s02 s06s04",
+            "s02s03 s02s07 s03s05 s05s03",
+            "s01s03 s01s07 s07s01 s07s03",
+            "s02s01 s02s06 s03s02 s03s06",
+            "s04s02 s04s03 s04s06 s06s02 s06s03",
+        )
+    ]
     train = [p for i, f in enumerate(folds) if i != k for p in f]
-    return split_by("subjects", train, "subjects", [folds[(k + 1) % 5][0]], folds[k], f"fold {k + 1} of 5 by pairs; validation: pair {folds[(k + 1) % 5][0]}")
+    return split_by(
+        "subjects",
+        train,
+        "subjects",
+        [folds[(k + 1) % 5][0]],
+        folds[k],
+        f"fold {k + 1} of 5 by pairs; validation: pair {folds[(k + 1) % 5][0]}",
+    )
+
 
 def _given(share: int = 10) -> Protocol:
     "The files' own split; every `share`-th training clip, by a hash of its name, validates."
-    pick = lambda i: np.array([int(hashlib.sha1(n.encode()).hexdigest(), 16) % share == 0 for n in i.names.tolist()], bool)
-    return Protocol(f"as the files say; validation: one training clip in {share}, by a hash of its name", lambda i: i.splits == "train", lambda i: i.splits == "test", pick)
+    pick = lambda i: np.array(
+        [int(hashlib.sha1(n.encode()).hexdigest(), 16) % share == 0 for n in i.names.tolist()], bool
+    )
+    return Protocol(
+        f"as the files say; validation: one training clip in {share}, by a hash of its name",
+        lambda i: i.splits == "train",
+        lambda i: i.splits == "test",
+        pick,
+    )
 
 # %% ../nbs/06_protocols.ipynb #be2c182b
-def _data(name: str) -> tuple[str, ...]: return tuple((files("last") / "data" / name).read_text().split("\n")[:-1])
+def _data(name: str) -> tuple[str, ...]:
+    return tuple((files("last") / "data" / name).read_text().split("\n")[:-1])
+
 
 @dataclass(frozen=True)
 class Dataset:
     "How to find, read and split one dataset."
+
     name: str
     skeleton: str
     classes: tuple[str, ...]  # class names; empty: numbered
     protocols: dict[str, Protocol]
     read: Callable[[Path], Clip] | None = None  # one file -> one clip
     pattern: str = ""  # glob of such files below the root
-    clip_name: Callable[[Path], str] = lambda path: path.stem  # a clip's name by its file; clips are stored in this order
-    read_all: Callable[[Path, Skeleton, str], Iterator[Clip]] | None = None  # instead of `read`: (file, skeleton, split) -> all clips of one file
-    files: Callable[[Path], list[Path]] = lambda path: [path]  # for `read_all`: the files that belong to the one that was named
+    clip_name: Callable[[Path], str] = lambda path: (
+        path.stem
+    )  # a clip's name by its file; clips are stored in this order
+    read_all: Callable[[Path, Skeleton, str], Iterator[Clip]] | None = (
+        None  # instead of `read`: (file, skeleton, split) -> all clips of one file
+    )
+    files: Callable[[Path], list[Path]] = lambda path: [
+        path
+    ]  # for `read_all`: the files that belong to the one that was named
     keep: Callable[[str], bool] = lambda name: True  # which file stems belong to it
     known_missing: tuple[str, ...] = ()  # clips known to be unusable: skipped by name, no error
-    flip: dict[int, int] = field(default_factory=dict)  # what a class becomes when left and right are swapped
+    flip: dict[int, int] = field(
+        default_factory=dict
+    )  # what a class becomes when left and right are swapped
+
 
 def _read_kinetics(path: Path) -> Clip:
     "A Kinetics clip whose split is its folder's name (kinetics_train, kinetics_val)."
@@ -158,28 +330,118 @@ def _read_kinetics(path: Path) -> Clip:
     clip.split = "train" if "train" in path.parent.name else "test"
     return clip
 
-_SYNTHETIC = dict(xsub=split_by("subjects", range(1, 1000, 2), "subjects", (3,), text="odd subjects train, even test; validation: subject 3"),
-                  xview=split_by("cameras", (2, 3), "subjects", (3,), (1,), "cameras 2 3 train, camera 1 tests; validation: subject 3"))
+
+_SYNTHETIC = dict(
+    xsub=split_by(
+        "subjects",
+        range(1, 1000, 2),
+        "subjects",
+        (3,),
+        text="odd subjects train, even test; validation: subject 3",
+    ),
+    xview=split_by(
+        "cameras",
+        (2, 3),
+        "subjects",
+        (3,),
+        (1,),
+        "cameras 2 3 train, camera 1 tests; validation: subject 3",
+    ),
+)
 
 # %% ../nbs/06_protocols.ipynb #dc4824ce
 _ARRAYS = dict(given=_given())
 _ntu = partial(Dataset, skeleton="ntu25", pattern="*.skeleton", read=read_ntu)
-DATASETS: dict[str, Dataset] = {d.name: d for d in [
-    _ntu("ntu60", classes=_data("ntu120_classes.txt")[:60], protocols=_NTU60, keep=lambda n: n[-3:] <= "060" and n[:4] <= "S017", known_missing=_data("ntu120_missing.txt")),
-    _ntu("ntu120", classes=_data("ntu120_classes.txt"), protocols=_NTU120, known_missing=_data("ntu120_missing.txt")),
-    _ntu("synthetic", classes=SYNTHETIC_CLASSES, protocols=_SYNTHETIC),
-    Dataset("nw-ucla", "kinect20", _data("nw_ucla_classes.txt"), _UCLA, read_nw_ucla, "a*_s*_e*_v*.json"),
-    Dataset("utd-mhad", "utd20", _data("utd_mhad_classes.txt"), read=read_utd_mhad, pattern="*_skeleton.mat", flip={0: 1, 1: 0, 8: 9, 9: 8},
-            protocols={("xsub" if s == 7 else f"xsub-{s}"): split_by("subjects", (1, 3, 5, 7), "subjects", (s,), text=f"odd subjects train, even test; validation: subject {s}") for s in (7, 1, 3, 5)}),
-    Dataset("sbu", "sbu15", _data("sbu_classes.txt"), {f"fold{k + 1}": _fold(k) for k in range(5)}, read_sbu, "skeleton_pos.txt", clip_name=sbu_name),
-    Dataset("kinetics", "openpose18", _data("kinetics400_classes.txt"), dict(official=_given(20)), _read_kinetics, "*.json", keep=lambda n: not n.endswith("_label")),
-    Dataset("stgcn", "ntu25", (), _ARRAYS, read_all=lambda path, skeleton, split: read_stgcn(path), files=stgcn_files),
-    Dataset("ctrgcn", "ntu25", (), _ARRAYS, read_all=lambda path, skeleton, split: read_ctrgcn(path, skeleton.V)),
-    Dataset("pyskl", "ntu25", (), _ARRAYS, read_all=lambda path, skeleton, split: read_pyskl(path, split)),
-    Dataset("own", "ntu25", (), _ARRAYS),  # clips in memory: `write_store`
-]}
+DATASETS: dict[str, Dataset] = {
+    d.name: d
+    for d in [
+        _ntu(
+            "ntu60",
+            classes=_data("ntu120_classes.txt")[:60],
+            protocols=_NTU60,
+            keep=lambda n: n[-3:] <= "060" and n[:4] <= "S017",
+            known_missing=_data("ntu120_missing.txt"),
+        ),
+        _ntu(
+            "ntu120",
+            classes=_data("ntu120_classes.txt"),
+            protocols=_NTU120,
+            known_missing=_data("ntu120_missing.txt"),
+        ),
+        _ntu("synthetic", classes=SYNTHETIC_CLASSES, protocols=_SYNTHETIC),
+        Dataset(
+            "nw-ucla",
+            "kinect20",
+            _data("nw_ucla_classes.txt"),
+            _UCLA,
+            read_nw_ucla,
+            "a*_s*_e*_v*.json",
+        ),
+        Dataset(
+            "utd-mhad",
+            "utd20",
+            _data("utd_mhad_classes.txt"),
+            read=read_utd_mhad,
+            pattern="*_skeleton.mat",
+            flip={0: 1, 1: 0, 8: 9, 9: 8},
+            protocols={
+                ("xsub" if s == 7 else f"xsub-{s}"): split_by(
+                    "subjects",
+                    (1, 3, 5, 7),
+                    "subjects",
+                    (s,),
+                    text=f"odd subjects train, even test; validation: subject {s}",
+                )
+                for s in (7, 1, 3, 5)
+            },
+        ),
+        Dataset(
+            "sbu",
+            "sbu15",
+            _data("sbu_classes.txt"),
+            {f"fold{k + 1}": _fold(k) for k in range(5)},
+            read_sbu,
+            "skeleton_pos.txt",
+            clip_name=sbu_name,
+        ),
+        Dataset(
+            "kinetics",
+            "openpose18",
+            _data("kinetics400_classes.txt"),
+            dict(official=_given(20)),
+            _read_kinetics,
+            "*.json",
+            keep=lambda n: not n.endswith("_label"),
+        ),
+        Dataset(
+            "stgcn",
+            "ntu25",
+            (),
+            _ARRAYS,
+            read_all=lambda path, skeleton, split: read_stgcn(path),
+            files=stgcn_files,
+        ),
+        Dataset(
+            "ctrgcn",
+            "ntu25",
+            (),
+            _ARRAYS,
+            read_all=lambda path, skeleton, split: read_ctrgcn(path, skeleton.V),
+        ),
+        Dataset(
+            "pyskl",
+            "ntu25",
+            (),
+            _ARRAYS,
+            read_all=lambda path, skeleton, split: read_pyskl(path, split),
+        ),
+        Dataset("own", "ntu25", (), _ARRAYS),  # clips in memory: `write_store`
+    ]
+}
+
 
 def get_dataset(name: str) -> Dataset:
     "The dataset called `name`, or an error that lists the known ones."
-    if name not in DATASETS: raise ValueError(f"unknown dataset {name!r}; known: {', '.join(DATASETS)}")
+    if name not in DATASETS:
+        raise ValueError(f"unknown dataset {name!r}; known: {', '.join(DATASETS)}")
     return DATASETS[name]

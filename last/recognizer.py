@@ -25,13 +25,19 @@ if TYPE_CHECKING:
     from last.runs import Run
 
 # %% ../nbs/61_recognizer.ipynb #4d80df82
-def check_clip(clip: np.ndarray, skeleton: Skeleton) -> np.ndarray:  # (T, V, 3) or (M, T, V, 3) -> (M, T, V, 3)
+def check_clip(
+    clip: np.ndarray, skeleton: Skeleton
+) -> np.ndarray:  # (T, V, 3) or (M, T, V, 3) -> (M, T, V, 3)
     "One clip in the shape that networks read; an error says what is wrong with it."
     V = skeleton.V
     if clip.ndim not in (3, 4) or clip.shape[-2:] != (V, 3) or 0 in clip.shape:
-        raise ValueError(f"expected clips (T, {V}, 3) or (M, T, {V}, 3) of {skeleton.name} joints, found {clip.shape}")
+        raise ValueError(
+            f"expected clips (T, {V}, 3) or (M, T, {V}, 3) of {skeleton.name} joints, found {clip.shape}"
+        )
     if clip.ndim == 4 and len(clip) > 6:
-        raise ValueError(f"found one clip of {len(clip)} persons; several clips are given as a list")
+        raise ValueError(
+            f"found one clip of {len(clip)} persons; several clips are given as a list"
+        )
 
     seen = np.isfinite(clip).all(-1) & (clip != 0).any(-1)
     if not seen.any():
@@ -91,12 +97,17 @@ def feeds_of(
     return feeds
 
 
-def logits_of_run(run: "Run", clips: list[np.ndarray], batch: int = 16) -> np.ndarray:  # (N, classes)
+def logits_of_run(
+    run: "Run", clips: list[np.ndarray], batch: int = 16
+) -> np.ndarray:  # (N, classes)
     "What a run itself answers."
     import torch
 
     with torch.no_grad():
-        parts = [run.model(*run.pipeline.clips(clips[i : i + batch])) for i in range(0, len(clips), batch)]
+        parts = [
+            run.model(*run.pipeline.clips(clips[i : i + batch]))
+            for i in range(0, len(clips), batch)
+        ]
 
     return torch.cat(parts).numpy()
 
@@ -125,7 +136,9 @@ def load_folder(path: Path) -> Recognizer:
 
     run = load_run(path)
     run.model = run.model.folded()
-    return Recognizer(run.info.classes, run.info.skeleton, lambda clips: softmax(logits_of_run(run, clips), -1))
+    return Recognizer(
+        run.info.classes, run.info.skeleton, lambda clips: softmax(logits_of_run(run, clips), -1)
+    )
 
 
 def load_file(path: Path) -> Recognizer:
@@ -135,14 +148,18 @@ def load_file(path: Path) -> Recognizer:
     except ImportError:
         raise
     except Exception as e:
-        raise ValueError(f"{path}: not an ONNX file that onnxruntime can read ({str(e).splitlines()[0]})") from None
+        raise ValueError(
+            f"{path}: not an ONNX file that onnxruntime can read ({str(e).splitlines()[0]})"
+        ) from None
 
     facts = session.get_modelmeta().custom_metadata_map
     if not {"classes", "skeleton", "preprocessing", "input", "persons"} <= set(facts):
         raise ValueError(f"{path}: an ONNX file, but not one of `python -m last export`")
 
     def from_joints(clips):
-        feeds = [joint_feed(clips[i : i + 16], int(facts["persons"])) for i in range(0, len(clips), 16)]
+        feeds = [
+            joint_feed(clips[i : i + 16], int(facts["persons"])) for i in range(0, len(clips), 16)
+        ]
         return np.concatenate([session.run(None, feed)[0] for feed in feeds])
 
     def from_clips(clips):

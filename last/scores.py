@@ -19,21 +19,30 @@ from .core import Command, ParseError, write_atomic, write_json
 @dataclass
 class Scores:
     "Logits of some clips, with names and labels."
+
     names: np.ndarray  # (N,) str
     labels: np.ndarray  # (N,) int
     logits: np.ndarray  # (N, classes) float32
 
     def save(self, path: str | Path) -> None:
         "Write an .npz (names, labels, logits)."
-        write_atomic(Path(path), lambda p: np.savez(p.open("wb"), names=self.names, labels=self.labels, logits=self.logits))
+        write_atomic(
+            Path(path),
+            lambda p: np.savez(
+                p.open("wb"), names=self.names, labels=self.labels, logits=self.logits
+            ),
+        )
 
     @staticmethod
     def load(path: str | Path) -> "Scores":
         "Read what `save` wrote."
-        if not Path(path).is_file(): raise FileNotFoundError(f"{path}: no such file")
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: no such file")
         try:
-            with np.load(path, allow_pickle=False) as z: return Scores(z["names"], z["labels"], z["logits"])
-        except Exception as e: raise ParseError(f"{path}: not a scores file ({e})") from None
+            with np.load(path, allow_pickle=False) as z:
+                return Scores(z["names"], z["labels"], z["logits"])
+        except Exception as e:
+            raise ParseError(f"{path}: not a scores file ({e})") from None
 
     @property
     def probabilities(self) -> np.ndarray:  # (N, classes)
@@ -41,7 +50,9 @@ class Scores:
         return e / e.sum(1, keepdims=True)
 
 # %% ../nbs/32_scores.ipynb #c369da76
-def reliability(s: Scores, bins: int = 15) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # each (bins,)
+def reliability(
+    s: Scores, bins: int = 15
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # each (bins,)
     "Mean confidence, accuracy and share of clips in bins of equal width; NaN where a bin is empty."
     p = s.probabilities
     sure, right = p.max(1), p.argmax(1) == s.labels
@@ -49,6 +60,7 @@ def reliability(s: Scores, bins: int = 15) -> tuple[np.ndarray, np.ndarray, np.n
     n = np.bincount(at, minlength=bins)
     mean = lambda v: np.bincount(at, v, bins) / np.where(n, n, np.nan)
     return mean(sure), mean(right.astype(float)), n / len(sure)
+
 
 def metrics(s: Scores, classes: list[str]) -> dict:
     "Top-1, top-5, mean and per-class accuracy, cross-entropy, ECE; accuracies in percent."
@@ -60,8 +72,15 @@ def metrics(s: Scores, classes: list[str]) -> dict:
     per_class = {classes[c]: 100 * float(confusion[c, c] / n[c]) for c in every if n[c]}
     conf, acc, share = reliability(s)
     nll = -np.log(np.clip(s.probabilities[np.arange(len(s.labels)), s.labels], 1e-12, None)).mean()
-    return dict(clips=len(s.labels), top1=100 * float(top1), top5=100 * float(top5), mean_class=float(np.mean(list(per_class.values()))), cross_entropy=float(nll),
-                ece=float(np.nansum(np.abs(conf - acc) * share)), per_class=per_class)
+    return dict(
+        clips=len(s.labels),
+        top1=100 * float(top1),
+        top5=100 * float(top5),
+        mean_class=float(np.mean(list(per_class.values()))),
+        cross_entropy=float(nll),
+        ece=float(np.nansum(np.abs(conf - acc) * share)),
+        per_class=per_class,
+    )
 
 # %% ../nbs/32_scores.ipynb #c09710ba
 def worst_confusions(s: Scores, classes: list[str], k: int = 5) -> list[tuple[str, str, int]]:
@@ -69,57 +88,95 @@ def worst_confusions(s: Scores, classes: list[str], k: int = 5) -> list[tuple[st
     c = confusion_matrix(s.labels, s.logits.argmax(1), labels=np.arange(s.logits.shape[1]))
     np.fill_diagonal(c, 0)
     at = np.argsort(-c, axis=None, kind="stable")[:k]
-    return [(classes[i], classes[j], int(c[i, j])) for i, j in zip(*np.unravel_index(at, c.shape)) if c[i, j]]
+    return [
+        (classes[i], classes[j], int(c[i, j]))
+        for i, j in zip(*np.unravel_index(at, c.shape))
+        if c[i, j]
+    ]
+
 
 def plot_confusion(s: Scores, classes: list[str]):
     "Confusion matrix, each row in percent of its class; a matplotlib figure."
     import matplotlib.pyplot as plt
     import seaborn as sns
+
     present = np.unique(s.labels)
     c = confusion_matrix(s.labels, s.logits.argmax(1), labels=np.arange(s.logits.shape[1]))[present]
     size = 3 + 0.28 * len(classes) if len(classes) <= 60 else 20
     fig, ax = plt.subplots(figsize=(size + 1.5, size), layout="constrained")
     small = len(classes) <= 30
-    sns.heatmap(100 * c / c.sum(1, keepdims=True), ax=ax, cmap="Blues", vmin=0, vmax=100, annot=small, fmt=".0f", annot_kws=dict(fontsize=7),
-                xticklabels=classes if len(classes) <= 60 else 10, yticklabels=[classes[i] for i in present] if len(classes) <= 60 else 10, cbar_kws=dict(label="% of the true class"))
+    sns.heatmap(
+        100 * c / c.sum(1, keepdims=True),
+        ax=ax,
+        cmap="Blues",
+        vmin=0,
+        vmax=100,
+        annot=small,
+        fmt=".0f",
+        annot_kws=dict(fontsize=7),
+        xticklabels=classes if len(classes) <= 60 else 10,
+        yticklabels=[classes[i] for i in present] if len(classes) <= 60 else 10,
+        cbar_kws=dict(label="% of the true class"),
+    )
     ax.set(xlabel="taken for", ylabel="true class")
     return fig
+
 
 def plot_calibration(s: Scores):
     "Reliability diagram; a matplotlib figure."
     import matplotlib.pyplot as plt
+
     conf, acc, share = reliability(s)
     fig, ax = plt.subplots(figsize=(3.2, 3), layout="constrained")
     ax.plot([0, 1], [0, 1], ":", c="gray")
-    ax.bar((np.arange(len(acc)) + 0.5) / len(acc), acc, 1 / len(acc), alpha=0.25, edgecolor="tab:blue")
+    ax.bar(
+        (np.arange(len(acc)) + 0.5) / len(acc), acc, 1 / len(acc), alpha=0.25, edgecolor="tab:blue"
+    )
     ax.scatter(conf, acc, s=300 * share + 2, zorder=3)
-    ax.set(xlabel="confidence (dot size: share of clips)", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    ax.set(
+        xlabel="confidence (dot size: share of clips)", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1)
+    )
     return fig
 
 # %% ../nbs/32_scores.ipynb #64854a2e
 @dataclass
 class EnsembleConfig:
     "Add the scores of several runs (usually one a stream) and report the sum."
+
     scores: list[str]  # .npz files that `evaluate --scores` wrote
     weights: list[float] = field(default_factory=list)  # one a file; default: all 1
     out: str = ""  # results JSON to write
 
+
 def ensemble(cfg: EnsembleConfig) -> tuple[Scores, dict]:
     "Weighted sum of softmax scores; the summed scores and their metrics."
     parts = [Scores.load(p) for p in cfg.scores]
-    if not parts: raise ValueError("no scores given")
+    if not parts:
+        raise ValueError("no scores given")
     weights = cfg.weights or [1.0] * len(parts)
-    if len(weights) != len(parts): raise ValueError(f"{len(parts)} score files but {len(weights)} weights")
+    if len(weights) != len(parts):
+        raise ValueError(f"{len(parts)} score files but {len(weights)} weights")
     first, total = parts[0], 0
     for path, s, w in zip(cfg.scores, parts, weights):
         order = {n: i for i, n in enumerate(s.names.tolist())}
-        if set(order) != set(first.names.tolist()): raise ValueError(f"{path}: not the same clips as {cfg.scores[0]}")
+        if set(order) != set(first.names.tolist()):
+            raise ValueError(f"{path}: not the same clips as {cfg.scores[0]}")
         at = [order[n] for n in first.names.tolist()]
-        if s.logits.shape[1] != first.logits.shape[1] or (s.labels[at] != first.labels).any(): raise ValueError(f"{path}: other classes than {cfg.scores[0]}")
+        if s.logits.shape[1] != first.logits.shape[1] or (s.labels[at] != first.labels).any():
+            raise ValueError(f"{path}: other classes than {cfg.scores[0]}")
         total = total + w * s.probabilities[at]
-    summed = Scores(first.names, first.labels, np.log(np.clip(total / sum(weights), 1e-12, None)).astype(np.float32))
-    result = dict(ensemble=list(map(str, cfg.scores)), weights=weights, metrics=metrics(summed, [str(c) for c in range(summed.logits.shape[1])]))
-    if cfg.out: write_json(Path(cfg.out), result)
+    summed = Scores(
+        first.names,
+        first.labels,
+        np.log(np.clip(total / sum(weights), 1e-12, None)).astype(np.float32),
+    )
+    result = dict(
+        ensemble=list(map(str, cfg.scores)),
+        weights=weights,
+        metrics=metrics(summed, [str(c) for c in range(summed.logits.shape[1])]),
+    )
+    if cfg.out:
+        write_json(Path(cfg.out), result)
     return summed, result
 
 # %% ../nbs/32_scores.ipynb #cad61e2a

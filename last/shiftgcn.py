@@ -9,8 +9,8 @@ __all__ = ['shift_joints', 'ShiftGraph', 'ShiftFrames', 'ShiftTemporal', 'ShiftU
 import torch
 from torch import Tensor, nn
 
-from .skeletons import Skeleton
 from .peers import BatchNorm2d, TenUnits, masked2d, per_joint
+from .skeletons import Skeleton
 
 # %% ../nbs/22_shiftgcn.ipynb #c5ea3a90
 def shift_joints(
@@ -19,68 +19,94 @@ def shift_joints(
 ) -> Tensor:  # (N, C, T, V)
     "Non-local spatial shift (Shift-GCN, section 4.1.2)."
     N, C, T, V = x.shape
-    source = (torch.arange(V, device=x.device) + direction * torch.arange(C, device=x.device)[:, None]) % V  # (C, V)
+    source = (
+        torch.arange(V, device=x.device) + direction * torch.arange(C, device=x.device)[:, None]
+    ) % V  # (C, V)
     return x.gather(3, source.view(1, C, 1, V).expand_as(x))
 
 # %% ../nbs/22_shiftgcn.ipynb #363c4922
 class ShiftGraph(nn.Module):
     "Spatial shift graph convolution: shift, mask, 1x1 convolution, shift back, BatchNorm, residual, ReLU."
+
     def __init__(self, cin: int, cout: int, V: int):
         super().__init__()
         self.importance = nn.Parameter(torch.zeros(cin, 1, V))
         self.linear, self.norm = nn.Conv2d(cin, cout, 1), BatchNorm2d(cout * V)
-        self.down, self.down_norm = (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
+        self.down, self.down_norm = (
+            (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
+        )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None
+    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
         y = shift_joints(x) * (self.importance.tanh() + 1)
         y = per_joint(self.norm, shift_joints(self.linear(y), -1), mask)
-        return masked2d((y + (x if self.down is None else self.down_norm(self.down(x), mask))).relu(), mask)
+        return masked2d(
+            (y + (x if self.down is None else self.down_norm(self.down(x), mask))).relu(), mask
+        )
 
 # %% ../nbs/22_shiftgcn.ipynb #2f760982
 class ShiftFrames(nn.Module):
     "Adaptive temporal shift: channel c is read s_c frames later, s_c learned (Shift-GCN, eq. 8 and 9)."
+
     def __init__(self, channels: int, stride: int = 1):
         super().__init__()
-        self.stride, self.offset = stride, nn.Parameter(torch.empty(channels).uniform_(-1, 1))  # frames
+        self.stride, self.offset = (
+            stride,
+            nn.Parameter(torch.empty(channels).uniform_(-1, 1)),
+        )  # frames
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
         N, C, T, V = x.shape
         padded = nn.functional.pad(x, (0, 0, 1, 1))  # a frame of zeros at both ends
         whole = self.offset.floor()
         at = torch.arange(0, T, self.stride, device=x.device) + whole.long()[:, None]  # (C, T')
-        read = lambda at: padded.gather(2, (at.clamp(-1, T) + 1).view(1, C, -1, 1).expand(N, C, -1, V))
-        return torch.lerp(read(at), read(at + 1), (self.offset - whole).to(x.dtype).view(1, C, 1, 1))
+        read = lambda at: padded.gather(
+            2, (at.clamp(-1, T) + 1).view(1, C, -1, 1).expand(N, C, -1, V)
+        )
+        return torch.lerp(
+            read(at), read(at + 1), (self.offset - whole).to(x.dtype).view(1, C, 1, 1)
+        )
 
 # %% ../nbs/22_shiftgcn.ipynb #b8d077e8
 class ShiftTemporal(nn.Module):
     "Temporal shift convolution: BatchNorm, shift, 1x1 convolution, ReLU, shift (with the stride), BatchNorm."
+
     def __init__(self, channels: int, stride: int = 1):
         super().__init__()
         self.norm_in, self.norm_out = BatchNorm2d(channels), BatchNorm2d(channels)
         self.shift_in, self.shift_out = ShiftFrames(channels), ShiftFrames(channels, stride)
         self.linear = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor, mask: Tensor | None, mask_out: Tensor | None) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
+    def forward(
+        self, x: Tensor, mask: Tensor | None, mask_out: Tensor | None
+    ) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
         y = self.linear(self.shift_in(masked2d(self.norm_in(x, mask), mask))).relu()
         return masked2d(self.norm_out(self.shift_out(masked2d(y, mask)), mask_out), mask_out)
 
 # %% ../nbs/22_shiftgcn.ipynb #06aff2be
 class ShiftUnit(nn.Module):
     "Joints, frames, residual."
+
     def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, residual: bool = True):
         super().__init__()
         self.stride, self.residual = stride, residual
         self.graph, self.temporal = ShiftGraph(cin, cout, skeleton.V), ShiftTemporal(cout, stride)
         same = not residual or (cin == cout and stride == 1)
-        self.shortcut, self.shortcut_norm = (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
+        self.shortcut, self.shortcut_norm = (
+            (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        out = None if mask is None else mask[:, ::self.stride]
+        out = None if mask is None else mask[:, :: self.stride]
         y = self.temporal(self.graph(x, mask), mask, out)
-        if self.residual: y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
+        if self.residual:
+            y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
         return masked2d(y.relu(), out), out
+
 
 class ShiftGCN(TenUnits):
     "Shift-GCN with the non-local spatial and the adaptive temporal shift (Cheng et al., CVPR 2020)."
+
     def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3):
         super().__init__(ShiftUnit, skeleton, classes, in_channels)

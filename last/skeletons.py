@@ -15,20 +15,25 @@ import numpy as np
 @dataclass(frozen=True)
 class Skeleton:
     "Joints of one pose format; every index is 0-based."
+
     name: str  # key in `SKELETONS`
     joints: tuple[str, ...]  # V joint names, in file order
     parents: tuple[int, ...]  # parent of each joint, -1 for the center of the tree
     root: tuple[int, ...]  # joints whose mean is the origin of the body (hips)
     spine: tuple[int, ...]  # joints whose mean, seen from the root, is 'up' along the body
-    neck: tuple[int, ...]  # joints whose mean is the shoulder center; root to neck is the torso length
+    neck: tuple[
+        int, ...
+    ]  # joints whose mean is the shoulder center; root to neck is the torso length
     shoulders: tuple[int, int]  # left and right shoulder
     dims: int = 3  # 3: x y z in metres; 2: x y in the image, the third channel is a confidence
 
     @property
-    def V(self) -> int: return len(self.joints)
+    def V(self) -> int:
+        return len(self.joints)
 
     @property
-    def center(self) -> int: return self.parents.index(-1)
+    def center(self) -> int:
+        return self.parents.index(-1)
 
     @property
     def bones(self) -> tuple[tuple[int, int], ...]:
@@ -52,56 +57,123 @@ def _skeleton(name: str, spec: str, root: str, spine: str, neck: str, dims: int 
     "Parse a comma-separated list of `joint<parent`; the center is written without a parent."
     pairs = [[w.strip() for w in s.split("<")] for s in spec.split(",")]
     joints = tuple(p[0] for p in pairs)
-    if len(set(joints)) != len(joints): raise ValueError(f"skeleton {name}: a joint name appears twice")
+    if len(set(joints)) != len(joints):
+        raise ValueError(f"skeleton {name}: a joint name appears twice")
+
     def index(joint):
-        if joint not in joints: raise ValueError(f"skeleton {name}: unknown joint {joint!r}; it has {', '.join(joints)}")
+        if joint not in joints:
+            raise ValueError(
+                f"skeleton {name}: unknown joint {joint!r}; it has {', '.join(joints)}"
+            )
         return joints.index(joint)
+
     group = lambda s: tuple(index(j.strip()) for j in s.split(","))
     parents = tuple(index(p[1]) if len(p) == 2 else -1 for p in pairs)
-    if parents.count(-1) != 1: raise ValueError(f"skeleton {name}: exactly one joint must have no parent")
-    return Skeleton(name, joints, parents, group(root), group(spine), group(neck),
-                    (index("left shoulder"), index("right shoulder")), dims)
+    if parents.count(-1) != 1:
+        raise ValueError(f"skeleton {name}: exactly one joint must have no parent")
+    return Skeleton(
+        name,
+        joints,
+        parents,
+        group(root),
+        group(spine),
+        group(neck),
+        (index("left shoulder"), index("right shoulder")),
+        dims,
+    )
 
 # %% ../nbs/01_skeletons.ipynb #ec4dd4d0
 _limbs = lambda arm, hip: (  # an arm and a leg of Kinect v1, both sides, in file order
-    "".join(f", {s} shoulder<{arm}, {s} elbow<{s} shoulder, {s} wrist<{s} elbow, {s} hand<{s} wrist" for s in ("left", "right"))
-    + "".join(f", {s} hip<{hip}, {s} knee<{s} hip, {s} ankle<{s} knee, {s} foot<{s} ankle" for s in ("left", "right")))
+    "".join(
+        f", {s} shoulder<{arm}, {s} elbow<{s} shoulder, {s} wrist<{s} elbow, {s} hand<{s} wrist"
+        for s in ("left", "right")
+    )
+    + "".join(
+        f", {s} hip<{hip}, {s} knee<{s} hip, {s} ankle<{s} knee, {s} foot<{s} ankle"
+        for s in ("left", "right")
+    )
+)
 
-SKELETONS: dict[str, Skeleton] = {s.name: s for s in [
-    _skeleton("ntu25", "spine base<spine mid, spine mid<spine shoulder, neck<spine shoulder, head<neck"
-              + _limbs("spine shoulder", "spine base")
-              + ", spine shoulder, left hand tip<left thumb, left thumb<left hand, right hand tip<right thumb, right thumb<right hand"
-              , "spine base", "spine mid", "spine shoulder"),
-    _skeleton("kinect20", "hip center<spine, spine<shoulder center, shoulder center, head<shoulder center"
-              + _limbs("shoulder center", "hip center"), "hip center", "spine", "shoulder center"),
-    _skeleton("utd20", "head<shoulder center, shoulder center, spine<shoulder center, hip center<spine"
-              + _limbs("shoulder center", "hip center"), "hip center", "spine", "shoulder center"),
-    _skeleton("sbu15", "head<neck, neck<torso, torso, left shoulder<neck, left elbow<left shoulder, left hand<left elbow, "
-              "right shoulder<neck, right elbow<right shoulder, right hand<right elbow, left hip<torso, left knee<left hip, "
-              "left foot<left knee, right hip<torso, right knee<right hip, right foot<right knee",
-              "left hip, right hip", "torso", "neck"),
-    _skeleton("openpose18", "nose<neck, neck, right shoulder<neck, right elbow<right shoulder, right wrist<right elbow, "
-              "left shoulder<neck, left elbow<left shoulder, left wrist<left elbow, right hip<right shoulder, right knee<right hip, "
-              "right ankle<right knee, left hip<left shoulder, left knee<left hip, left ankle<left knee, right eye<nose, left eye<nose, "
-              "right ear<right eye, left ear<left eye", "left hip, right hip", "neck", "neck", dims=2),
-    _skeleton("coco17", "nose, left eye<nose, right eye<nose, left ear<left eye, right ear<right eye, left shoulder<nose, "
-              "right shoulder<nose, left elbow<left shoulder, right elbow<right shoulder, left wrist<left elbow, right wrist<right elbow, "
-              "left hip<left shoulder, right hip<right shoulder, left knee<left hip, right knee<right hip, left ankle<left knee, "
-              "right ankle<right knee", "left hip, right hip", "left shoulder, right shoulder", "left shoulder, right shoulder", dims=2),
-    _skeleton("mediapipe33", "nose, left eye inner<nose, left eye<left eye inner, left eye outer<left eye, right eye inner<nose, "
-              "right eye<right eye inner, right eye outer<right eye, left ear<left eye outer, right ear<right eye outer, left mouth<nose, "
-              "right mouth<nose, left shoulder<nose, right shoulder<nose, left elbow<left shoulder, right elbow<right shoulder, "
-              "left wrist<left elbow, right wrist<right elbow, left pinky<left wrist, right pinky<right wrist, left index<left wrist, "
-              "right index<right wrist, left thumb<left wrist, right thumb<right wrist, left hip<left shoulder, right hip<right shoulder, "
-              "left knee<left hip, right knee<right hip, left ankle<left knee, right ankle<right knee, left heel<left ankle, "
-              "right heel<right ankle, left foot<left ankle, right foot<right ankle",
-              "left hip, right hip", "left shoulder, right shoulder", "left shoulder, right shoulder"),
-]}
+SKELETONS: dict[str, Skeleton] = {
+    s.name: s
+    for s in [
+        _skeleton(
+            "ntu25",
+            "spine base<spine mid, spine mid<spine shoulder, neck<spine shoulder, head<neck"
+            + _limbs("spine shoulder", "spine base")
+            + ", spine shoulder, left hand tip<left thumb, left thumb<left hand, right hand tip<right thumb, right thumb<right hand",
+            "spine base",
+            "spine mid",
+            "spine shoulder",
+        ),
+        _skeleton(
+            "kinect20",
+            "hip center<spine, spine<shoulder center, shoulder center, head<shoulder center"
+            + _limbs("shoulder center", "hip center"),
+            "hip center",
+            "spine",
+            "shoulder center",
+        ),
+        _skeleton(
+            "utd20",
+            "head<shoulder center, shoulder center, spine<shoulder center, hip center<spine"
+            + _limbs("shoulder center", "hip center"),
+            "hip center",
+            "spine",
+            "shoulder center",
+        ),
+        _skeleton(
+            "sbu15",
+            "head<neck, neck<torso, torso, left shoulder<neck, left elbow<left shoulder, left hand<left elbow, "
+            "right shoulder<neck, right elbow<right shoulder, right hand<right elbow, left hip<torso, left knee<left hip, "
+            "left foot<left knee, right hip<torso, right knee<right hip, right foot<right knee",
+            "left hip, right hip",
+            "torso",
+            "neck",
+        ),
+        _skeleton(
+            "openpose18",
+            "nose<neck, neck, right shoulder<neck, right elbow<right shoulder, right wrist<right elbow, "
+            "left shoulder<neck, left elbow<left shoulder, left wrist<left elbow, right hip<right shoulder, right knee<right hip, "
+            "right ankle<right knee, left hip<left shoulder, left knee<left hip, left ankle<left knee, right eye<nose, left eye<nose, "
+            "right ear<right eye, left ear<left eye",
+            "left hip, right hip",
+            "neck",
+            "neck",
+            dims=2,
+        ),
+        _skeleton(
+            "coco17",
+            "nose, left eye<nose, right eye<nose, left ear<left eye, right ear<right eye, left shoulder<nose, "
+            "right shoulder<nose, left elbow<left shoulder, right elbow<right shoulder, left wrist<left elbow, right wrist<right elbow, "
+            "left hip<left shoulder, right hip<right shoulder, left knee<left hip, right knee<right hip, left ankle<left knee, "
+            "right ankle<right knee",
+            "left hip, right hip",
+            "left shoulder, right shoulder",
+            "left shoulder, right shoulder",
+            dims=2,
+        ),
+        _skeleton(
+            "mediapipe33",
+            "nose, left eye inner<nose, left eye<left eye inner, left eye outer<left eye, right eye inner<nose, "
+            "right eye<right eye inner, right eye outer<right eye, left ear<left eye outer, right ear<right eye outer, left mouth<nose, "
+            "right mouth<nose, left shoulder<nose, right shoulder<nose, left elbow<left shoulder, right elbow<right shoulder, "
+            "left wrist<left elbow, right wrist<right elbow, left pinky<left wrist, right pinky<right wrist, left index<left wrist, "
+            "right index<right wrist, left thumb<left wrist, right thumb<right wrist, left hip<left shoulder, right hip<right shoulder, "
+            "left knee<left hip, right knee<right hip, left ankle<left knee, right ankle<right knee, left heel<left ankle, "
+            "right heel<right ankle, left foot<left ankle, right foot<right ankle",
+            "left hip, right hip",
+            "left shoulder, right shoulder",
+            "left shoulder, right shoulder",
+        ),
+    ]
+}
 
 # %% ../nbs/01_skeletons.ipynb #a3e364fb
 def get_skeleton(name: str) -> Skeleton:
     "The skeleton called `name`, or an error that lists the known ones."
-    if name not in SKELETONS: raise ValueError(f"unknown skeleton {name!r}; known: {', '.join(SKELETONS)}")
+    if name not in SKELETONS:
+        raise ValueError(f"unknown skeleton {name!r}; known: {', '.join(SKELETONS)}")
     return SKELETONS[name]
 
 # %% ../nbs/01_skeletons.ipynb #b0850029
@@ -111,7 +183,8 @@ def hop_distance(
     "Bones between every pair of joints (breadth-first powers of the adjacency matrix)."
     V = skeleton.V
     step = np.eye(V, dtype=int)
-    for a, b in skeleton.bones: step[a, b] = step[b, a] = 1
+    for a, b in skeleton.bones:
+        step[a, b] = step[b, a] = 1
     hops, reach = np.full((V, V), V), np.eye(V, dtype=int)
     for d in range(V):
         hops[(reach > 0) & (hops == V)] = d
@@ -130,11 +203,17 @@ def partition(
         return np.stack([np.eye(V), near, np.full((V, V), 1 / V)]).astype(np.float32)
     if kind == "spatial":
         ball = (hops <= 1) / (hops <= 1).sum(1, keepdims=True)
-        mine, other = hops[skeleton.center][:, None], hops[skeleton.center][None]  # distance from the center of i and of j
-        return np.stack([ball * (other == mine), ball * (other < mine), ball * (other > mine)]).astype(np.float32)
+        mine, other = (
+            hops[skeleton.center][:, None],
+            hops[skeleton.center][None],
+        )  # distance from the center of i and of j
+        return np.stack(
+            [ball * (other == mine), ball * (other < mine), ball * (other > mine)]
+        ).astype(np.float32)
     if kind == "directed":
         up = np.zeros((V, V))
-        for joint, parent in skeleton.bones: up[parent, joint] = 1
+        for joint, parent in skeleton.bones:
+            up[parent, joint] = 1
         return np.stack([np.eye(V), up, up.T / up.T.sum(0).clip(min=1)]).astype(np.float32)
     if kind == "distance":
         ball = (hops <= 2) / (hops <= 2).sum(1, keepdims=True)
@@ -144,21 +223,39 @@ def partition(
 # %% ../nbs/01_skeletons.ipynb #847021f7
 _COLORS = {"left": "tab:blue", "right": "tab:orange", "": "dimgray"}
 
+
 def _side(joint: str) -> str:
     "Which side of the body a joint's name says it is on."
     return next((w for w in joint.split() if w in ("left", "right")), "")
 
+
 def _draw_pose(ax, pose: np.ndarray, skeleton: Skeleton, up: int, style: str, lw: float):
     "One pose (V, C) as lines; returns the artists."
-    return [ax.plot(pose[[j, p], 0], pose[[j, p], up], style, lw=lw, color=_COLORS[_side(skeleton.joints[j])], solid_capstyle="round")[0]
-            for j, p in skeleton.bones]
+    return [
+        ax.plot(
+            pose[[j, p], 0],
+            pose[[j, p], up],
+            style,
+            lw=lw,
+            color=_COLORS[_side(skeleton.joints[j])],
+            solid_capstyle="round",
+        )[0]
+        for j, p in skeleton.bones
+    ]
+
 
 def _limits(axes, clip: np.ndarray, up: int):
     "The same square-unit limits for all axes, from every finite joint of the clip."
     lo, hi = np.nanmin(clip, axis=(0, 1, 2)), np.nanmax(clip, axis=(0, 1, 2))
     pad = 0.05 * max(hi[0] - lo[0], hi[up] - lo[up], 1e-3)
     for ax in axes:
-        ax.set(xlim=(lo[0] - pad, hi[0] + pad), ylim=(lo[up] - pad, hi[up] + pad), aspect="equal", xticks=[], yticks=[])
+        ax.set(
+            xlim=(lo[0] - pad, hi[0] + pad),
+            ylim=(lo[up] - pad, hi[up] + pad),
+            aspect="equal",
+            xticks=[],
+            yticks=[],
+        )
 
 # %% ../nbs/01_skeletons.ipynb #5f292f37
 def draw_clip(
@@ -170,13 +267,18 @@ def draw_clip(
 ):
     "Draw several frames of a clip with all its persons; returns the matplotlib figure."
     import matplotlib.pyplot as plt
+
     shown = np.unique(np.linspace(0, clip.shape[1] - 1, frames).round().astype(int))
-    fig, axes = plt.subplots(1, len(shown), figsize=(1.7 * len(shown), 2.6), squeeze=False, layout="constrained")
+    fig, axes = plt.subplots(
+        1, len(shown), figsize=(1.7 * len(shown), 2.6), squeeze=False, layout="constrained"
+    )
     for ax, t in zip(axes[0], shown):
-        for m in range(len(clip)): _draw_pose(ax, clip[m, t], skeleton, up, "-" if m == 0 else "--", 2)
+        for m in range(len(clip)):
+            _draw_pose(ax, clip[m, t], skeleton, up, "-" if m == 0 else "--", 2)
         ax.set_title(f"frame {t}", fontsize=8)
     _limits(axes[0], clip, up)
-    if title: fig.suptitle(title, fontsize=10)
+    if title:
+        fig.suptitle(title, fontsize=10)
     return fig
 
 # %% ../nbs/01_skeletons.ipynb #b295b834
@@ -191,14 +293,23 @@ def animate_clip(
     import matplotlib.pyplot as plt
     from IPython.display import HTML
     from matplotlib.animation import FuncAnimation
+
     fig, ax = plt.subplots(figsize=(2.6, 2.6), dpi=60, layout="constrained")
     _limits([ax], clip, up)
-    lines = [_draw_pose(ax, clip[m, 0], skeleton, up, "-" if m == 0 else "--", 2) for m in range(len(clip))]
+    lines = [
+        _draw_pose(ax, clip[m, 0], skeleton, up, "-" if m == 0 else "--", 2)
+        for m in range(len(clip))
+    ]
+
     def show(t):
         for m, body in enumerate(lines):
-            for line, (j, p) in zip(body, skeleton.bones): line.set_data(clip[m, t, [j, p], 0], clip[m, t, [j, p], up])
+            for line, (j, p) in zip(body, skeleton.bones):
+                line.set_data(clip[m, t, [j, p], 0], clip[m, t, [j, p], up])
         return sum(lines, [])
-    anim = FuncAnimation(fig, show, range(0, clip.shape[1], step), interval=1000 * step / fps, blit=True)
+
+    anim = FuncAnimation(
+        fig, show, range(0, clip.shape[1], step), interval=1000 * step / fps, blit=True
+    )
     html = anim.to_jshtml(default_mode="loop")
     plt.close(fig)
     return HTML(html)

@@ -15,9 +15,12 @@ from .skeletons import Skeleton, partition
 # %% ../nbs/21_stgcn.ipynb #ef16fd08
 class GraphConv(nn.Module):
     "sum_k (A_k * M_k) x W_k with fixed A and learned edge importance M (ST-GCN, eq. 10)."
+
     def __init__(self, cin: int, cout: int, skeleton: Skeleton):
         super().__init__()
-        self.register_buffer("A", torch.tensor(partition(skeleton, "spatial")), persistent=False)  # (K, V, V)
+        self.register_buffer(
+            "A", torch.tensor(partition(skeleton, "spatial")), persistent=False
+        )  # (K, V, V)
         self.importance = nn.Parameter(torch.ones_like(self.A))
         self.weight = nn.Conv2d(cin, cout * len(self.A), 1)
 
@@ -29,23 +32,41 @@ class GraphConv(nn.Module):
 # %% ../nbs/21_stgcn.ipynb #82159706
 class STGCNUnit(nn.Module):
     "Graph convolution, 9-frame convolution, residual."
-    def __init__(self, cin: int, cout: int, stride: int, skeleton: Skeleton, residual: bool = True, dropout: float = 0.5):
+
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        stride: int,
+        skeleton: Skeleton,
+        residual: bool = True,
+        dropout: float = 0.5,
+    ):
         super().__init__()
         self.stride, self.residual = stride, residual
         self.graph, self.norm1 = GraphConv(cin, cout, skeleton), BatchNorm2d(cout)
-        self.temporal, self.norm2 = nn.Conv2d(cout, cout, (9, 1), (stride, 1), (4, 0)), BatchNorm2d(cout)
+        self.temporal, self.norm2 = (
+            nn.Conv2d(cout, cout, (9, 1), (stride, 1), (4, 0)),
+            BatchNorm2d(cout),
+        )
         self.dropout = nn.Dropout(dropout)
-        self.shortcut, self.norm3 = (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout)) if residual and (cin != cout or stride > 1) else (None, None)
+        self.shortcut, self.norm3 = (
+            (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
+            if residual and (cin != cout or stride > 1)
+            else (None, None)
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        out = None if mask is None else mask[:, ::self.stride]
+        out = None if mask is None else mask[:, :: self.stride]
         y = masked2d(self.norm1(self.graph(x), mask).relu(), mask)
         y = self.dropout(self.norm2(self.temporal(y), out))
-        if self.residual: y = y + (x if self.shortcut is None else self.norm3(self.shortcut(x), out))
+        if self.residual:
+            y = y + (x if self.shortcut is None else self.norm3(self.shortcut(x), out))
         return masked2d(y.relu(), out), out
 
 # %% ../nbs/21_stgcn.ipynb #ef1b51c4
 class STGCN(TenUnits):
     "ST-GCN (Yan et al., AAAI 2018)."
+
     def __init__(self, skeleton: Skeleton, classes: int, in_channels: int = 3):
         super().__init__(STGCNUnit, skeleton, classes, in_channels)

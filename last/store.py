@@ -32,71 +32,123 @@ from .synthetic import Person, assemble, blend, film, rest
 # %% ../nbs/07_store.ipynb #e0bdb54f
 def _pack(clips: list[Clip]) -> dict[str, np.ndarray]:
     "Clips as columns plus their rows, ready for np.savez. Persons that never appear are left out."
-    cols = {f.name: [] for f in fields(Index) if f.name != "offsets"} | dict(points=[], present=[], dropped=[])
+    cols = {f.name: [] for f in fields(Index) if f.name != "offsets"} | dict(
+        points=[], present=[], dropped=[]
+    )
     for c in clips:
         seen = c.present
         keep = seen.any(1)
-        if not keep.any(): raise ParseError(f"{c.name}: nobody is in this clip")
+        if not keep.any():
+            raise ParseError(f"{c.name}: nobody is in this clip")
         points = np.ascontiguousarray(c.points[keep], np.float32)
-        row = dict(names=c.name, labels=c.label, subjects=c.subject, cameras=c.camera, setups=c.setup, replications=c.replication, splits=c.split,
-                   digests=hashlib.sha256(points.tobytes()).hexdigest()[:16], frames=points.shape[1], persons=len(points), dropped=c.dropped,
-                   points=points.reshape(-1, *points.shape[2:]), present=seen[keep].reshape(-1))
-        for k, v in row.items(): cols[k].append(v)
-    return {k: np.concatenate(v) if k in ("points", "present") else np.array(v) for k, v in cols.items()}
+        row = dict(
+            names=c.name,
+            labels=c.label,
+            subjects=c.subject,
+            cameras=c.camera,
+            setups=c.setup,
+            replications=c.replication,
+            splits=c.split,
+            digests=hashlib.sha256(points.tobytes()).hexdigest()[:16],
+            frames=points.shape[1],
+            persons=len(points),
+            dropped=c.dropped,
+            points=points.reshape(-1, *points.shape[2:]),
+            present=seen[keep].reshape(-1),
+        )
+        for k, v in row.items():
+            cols[k].append(v)
+    return {
+        k: np.concatenate(v) if k in ("points", "present") else np.array(v) for k, v in cols.items()
+    }
 
 # %% ../nbs/07_store.ipynb #a101741d
 def _load(part: dict | Path) -> dict:
     "A part's columns: it is a dict, or a file that is read and closed."
-    if isinstance(part, dict): return part
-    with np.load(part, allow_pickle=False) as z: return {k: z[k] for k in z.files}
+    if isinstance(part, dict):
+        return part
+    with np.load(part, allow_pickle=False) as z:
+        return {k: z[k] for k in z.files}
+
 
 def free_for_store(path: Path) -> None:
     "An error unless the folder is missing, empty, or a store: nothing else is ever replaced."
-    if path.exists() and not (path.is_dir() and ((path / "meta.json").is_file() or not any(path.iterdir()))):
+    if path.exists() and not (
+        path.is_dir() and ((path / "meta.json").is_file() or not any(path.iterdir()))
+    ):
         raise FileExistsError(f"{path}: exists and is not a store; choose another --out")
+
 
 def _write(path: Path, parts: list[dict | Path], meta: dict) -> None:
     "Write a store from packed parts (dicts, or .npz files), under a temporary name first."
     free_for_store(path)
     work = path.with_name(path.name + ".writing")
-    shutil.rmtree(work, ignore_errors=True); work.mkdir(parents=True)
-    small = [{k: p[k] for k in p if k not in ("points", "present")} for p in map(_load, parts)]  # parts may be files: one is open at a time
-    columns = {f.name: np.concatenate([p[f.name] for p in small]) for f in fields(Index) if f.name != "offsets"}
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    small = [
+        {k: p[k] for k in p if k not in ("points", "present")} for p in map(_load, parts)
+    ]  # parts may be files: one is open at a time
+    columns = {
+        f.name: np.concatenate([p[f.name] for p in small])
+        for f in fields(Index)
+        if f.name != "offsets"
+    }
     rows = columns["frames"] * columns["persons"]
     columns["offsets"] = np.concatenate([[0], np.cumsum(rows)[:-1]])
     shape = _load(parts[0])["points"].shape[1:]
-    points = np.lib.format.open_memmap(work / "points.npy", "w+", np.float32, (int(rows.sum()), *shape))
+    points = np.lib.format.open_memmap(
+        work / "points.npy", "w+", np.float32, (int(rows.sum()), *shape)
+    )
     present, at, digest = np.zeros(int(rows.sum()), bool), 0, hashlib.sha256()
     for part in map(_load, parts):
         block = part["points"]
-        points[at:at + len(block)], present[at:at + len(block)] = block, part["present"]
+        points[at : at + len(block)], present[at : at + len(block)] = block, part["present"]
         at += len(block)
-    for name in ("names", "labels", "splits", "digests"): digest.update("\n".join(map(str, columns[name].tolist())).encode())
-    points.flush(); np.save(work / "present.npy", present); np.savez(work / "index.npz", **columns)
-    meta = dict(meta, fingerprint=digest.hexdigest()[:16], clips=len(rows), bodies_dropped=int(sum(p["dropped"].sum() for p in small)))
+    for name in ("names", "labels", "splits", "digests"):
+        digest.update("\n".join(map(str, columns[name].tolist())).encode())
+    points.flush()
+    np.save(work / "present.npy", present)
+    np.savez(work / "index.npz", **columns)
+    meta = dict(
+        meta,
+        fingerprint=digest.hexdigest()[:16],
+        clips=len(rows),
+        bodies_dropped=int(sum(p["dropped"].sum() for p in small)),
+    )
     (work / "meta.json").write_text(json.dumps(meta, indent=1))
-    if path.exists(): shutil.rmtree(path)
+    if path.exists():
+        shutil.rmtree(path)
     os.replace(work, path)
 
 # %% ../nbs/07_store.ipynb #467c54e9
 class Store:
     "A prepared dataset: `store[i]` is clip i as (M, T, V, C) float32 with NaN, read from disk when asked for."
+
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        if not (self.path / "meta.json").is_file(): raise FileNotFoundError(f"{path}: no store here (no meta.json); make one with `python -m last prepare`")
+        if not (self.path / "meta.json").is_file():
+            raise FileNotFoundError(
+                f"{path}: no store here (no meta.json); make one with `python -m last prepare`"
+            )
         try:
             self.meta = json.loads((self.path / "meta.json").read_text())
-            with np.load(self.path / "index.npz", allow_pickle=False) as z: self.index = Index(**{f.name: z[f.name] for f in fields(Index)})
+            with np.load(self.path / "index.npz", allow_pickle=False) as z:
+                self.index = Index(**{f.name: z[f.name] for f in fields(Index)})
             self.points = np.load(self.path / "points.npy", mmap_mode="r", allow_pickle=False)
             self.present = np.load(self.path / "present.npy", allow_pickle=False)
-        except Exception as e: raise ParseError(f"{path}: the store is damaged ({e}); prepare it again") from None
+        except Exception as e:
+            raise ParseError(f"{path}: the store is damaged ({e}); prepare it again") from None
         rows = int((self.index.frames * self.index.persons).sum())
-        if not len(self.points) == len(self.present) == rows: raise ParseError(f"{path}: the store is damaged (expected {rows} rows, found {len(self.points)}); prepare it again")
+        if not len(self.points) == len(self.present) == rows:
+            raise ParseError(
+                f"{path}: the store is damaged (expected {rows} rows, found {len(self.points)}); prepare it again"
+            )
         self.dataset, self.fingerprint = get_dataset(self.meta["dataset"]), self.meta["fingerprint"]
         self.skeleton: Skeleton = get_skeleton(self.meta["skeleton"])
         self.classes: list[str] = self.meta["classes"]
 
-    def __len__(self): return len(self.index)
+    def __len__(self):
+        return len(self.index)
 
     def _rows(self, i: int) -> tuple[slice, tuple[int, int]]:
         M, T, o = (int(x[i]) for x in (self.index.persons, self.index.frames, self.index.offsets))
@@ -114,9 +166,13 @@ class Store:
     def part(self, protocol: str, part: str) -> np.ndarray:
         "Clip numbers of `train`, `test`, `val` or `fit` under a protocol."
         known = self.dataset.protocols
-        if protocol not in known: raise ValueError(f"{self.dataset.name} has no protocol {protocol!r}; it has {', '.join(known)}")
+        if protocol not in known:
+            raise ValueError(
+                f"{self.dataset.name} has no protocol {protocol!r}; it has {', '.join(known)}"
+            )
         masks = known[protocol].masks(self.index)
-        if part not in masks: raise ValueError(f"unknown part {part!r}; known: {', '.join(masks)}")
+        if part not in masks:
+            raise ValueError(f"unknown part {part!r}; known: {', '.join(masks)}")
         return np.flatnonzero(masks[part])
 
 # %% ../nbs/07_store.ipynb #10dc5538
@@ -131,19 +187,39 @@ def write_store(
 ) -> Store:
     "A store from clips in memory: the way in for your own data."
     clips, sk = list(clips), get_skeleton(skeleton)
-    if not clips: raise ValueError(f"{path}: no clips to write")
+    if not clips:
+        raise ValueError(f"{path}: no clips to write")
     for c in clips:
-        if c.points.ndim != 4 or c.points.shape[2:] != (sk.V, 3): raise ValueError(f"{c.name}: expected (M, T, {sk.V}, 3) for {skeleton}, found {c.points.shape}")
-    if len({c.name for c in clips}) != len(clips): raise ValueError(f"{path}: two clips have the same name")
+        if c.points.ndim != 4 or c.points.shape[2:] != (sk.V, 3):
+            raise ValueError(
+                f"{c.name}: expected (M, T, {sk.V}, 3) for {skeleton}, found {c.points.shape}"
+            )
+    if len({c.name for c in clips}) != len(clips):
+        raise ValueError(f"{path}: two clips have the same name")
     classes = list(classes) or [str(i) for i in range(max(c.label for c in clips) + 1)]
-    if max(c.label for c in clips) >= len(classes): raise ValueError(f"{path}: label {max(c.label for c in clips)} but only {len(classes)} class names")
-    _write(Path(path), [_pack(clips)], dict(dataset=dataset, skeleton=skeleton, classes=classes, skipped=list(skipped), known_missing=0, source=source))
+    if max(c.label for c in clips) >= len(classes):
+        raise ValueError(
+            f"{path}: label {max(c.label for c in clips)} but only {len(classes)} class names"
+        )
+    _write(
+        Path(path),
+        [_pack(clips)],
+        dict(
+            dataset=dataset,
+            skeleton=skeleton,
+            classes=classes,
+            skipped=list(skipped),
+            known_missing=0,
+            source=source,
+        ),
+    )
     return Store(path)
 
 # %% ../nbs/07_store.ipynb #2b39e2c4
 @dataclass
 class PrepareConfig:
     "Parse a dataset's files into one store."
+
     root: str  # folder with the dataset's files, searched with all its subfolders; for stgcn, ctrgcn and pyskl the file itself
     out: str  # folder of the store to write
     dataset: str  # what the files are: ntu60, ntu120, synthetic, nw-ucla, utd-mhad, sbu, kinetics, stgcn, ctrgcn or pyskl
@@ -152,31 +228,63 @@ class PrepareConfig:
     skeleton: str = ""  # joint order of stgcn, ctrgcn and pyskl files (default ntu25)
     split: str = "xsub"  # pyskl: which pair of splits of the file
 
+
 PART = 256  # files in one part
+
 
 def _find(root: Path, dataset: Dataset) -> tuple[list[Path], int]:
     "The dataset's files below root, sorted by name, without the clips known to be missing; and how many of those there were."
-    if not root.is_dir(): raise FileNotFoundError(f"{root}: no such folder")
-    found = sorted((p for p in root.rglob(dataset.pattern) if not p.name.startswith(".") and dataset.keep(p.stem)), key=lambda p: (dataset.clip_name(p), str(p)))
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder")
+    found = sorted(
+        (
+            p
+            for p in root.rglob(dataset.pattern)
+            if not p.name.startswith(".") and dataset.keep(p.stem)
+        ),
+        key=lambda p: (dataset.clip_name(p), str(p)),
+    )
     missing = set(dataset.known_missing)
     paths = [p for p in found if p.stem not in missing]
-    if not paths: raise FileNotFoundError(f"{root}: no {dataset.name} files ({dataset.pattern}) in this folder or below")
+    if not paths:
+        raise FileNotFoundError(
+            f"{root}: no {dataset.name} files ({dataset.pattern}) in this folder or below"
+        )
     return paths, len(found) - len(paths)
 
 # %% ../nbs/07_store.ipynb #6f0b00c4
-def _read_part(paths: list[Path], dataset: str, strict: bool) -> tuple[dict | None, list[list[str]]]:
+def _read_part(
+    paths: list[Path], dataset: str, strict: bool
+) -> tuple[dict | None, list[list[str]]]:
     "Parse files: packed clips (None if there are none) and [file, reason] of those skipped."
     clips, skipped, row = [], [], DATASETS[dataset]
     for path in paths:
         try:
             clip = row.read(path)
-            if not -1 <= clip.label < len(row.classes): raise ParseError(f"{path}: class {clip.label + 1}, but {dataset} has {len(row.classes)} classes")
-            if not clip.present.any(): raise EmptyClipError(f"{path}: no joint of anybody in any frame")
+            if not -1 <= clip.label < len(row.classes):
+                raise ParseError(
+                    f"{path}: class {clip.label + 1}, but {dataset} has {len(row.classes)} classes"
+                )
+            if not clip.present.any():
+                raise EmptyClipError(f"{path}: no joint of anybody in any frame")
             clips.append(clip)
         except Exception as e:  # one file may never end a run, whatever is wrong with it
-            if strict: raise e if isinstance(e, ParseError) else ParseError(f"{path}: {type(e).__name__}: {e}") from e
-            skipped.append([str(path), str(e).removeprefix(f"{path}:").removeprefix(str(path)).strip() if isinstance(e, ParseError) else f"{type(e).__name__}: {e}"])
+            if strict:
+                raise (
+                    e
+                    if isinstance(e, ParseError)
+                    else ParseError(f"{path}: {type(e).__name__}: {e}")
+                ) from e
+            skipped.append(
+                [
+                    str(path),
+                    str(e).removeprefix(f"{path}:").removeprefix(str(path)).strip()
+                    if isinstance(e, ParseError)
+                    else f"{type(e).__name__}: {e}",
+                ]
+            )
     return (_pack(clips) if clips else None), skipped
+
 
 def _do_part(paths: list[Path], out: Path, dataset: str, strict: bool) -> int:
     "One part, written under a temporary name and renamed."
@@ -186,42 +294,70 @@ def _do_part(paths: list[Path], out: Path, dataset: str, strict: bool) -> int:
     os.replace(temporary, out)
     return len(paths)
 
+
 def _die_with_parent():
     "Ends a pool process when the main one is killed, so that nothing goes on writing behind the user's back."
-    def watch(): multiprocessing.parent_process().join(); os._exit(1)
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
     threading.Thread(target=watch, daemon=True).start()
 
 # %% ../nbs/07_store.ipynb #712ad4dd
 def _run_parts(jobs: dict[Path, list[Path]], dataset: str, strict: bool, workers: int) -> None:
     "Parse the parts that are not there yet, in a pool, with a progress bar."
     todo = {out: paths for out, paths in jobs.items() if not out.exists()}
-    bar = tqdm(total=sum(map(len, jobs.values())), initial=sum(len(p) for o, p in jobs.items() if o not in todo), desc="parsing", unit="file", disable=None)
+    bar = tqdm(
+        total=sum(map(len, jobs.values())),
+        initial=sum(len(p) for o, p in jobs.items() if o not in todo),
+        desc="parsing",
+        unit="file",
+        disable=None,
+    )
     workers = min(workers or os.cpu_count() or 1, len(todo))
     if workers <= 1:
-        for out, paths in todo.items(): bar.update(_do_part(paths, out, dataset, strict))
+        for out, paths in todo.items():
+            bar.update(_do_part(paths, out, dataset, strict))
     else:
-        context = multiprocessing.get_context("spawn")  # forking a process that has run torch can hang
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # forking a process that has run torch can hang
         with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
-            futures = [pool.submit(_do_part, paths, out, dataset, strict) for out, paths in todo.items()]
+            futures = [
+                pool.submit(_do_part, paths, out, dataset, strict) for out, paths in todo.items()
+            ]
             try:
-                for f in as_completed(futures): bar.update(f.result())
-            except BaseException: pool.shutdown(cancel_futures=True); raise
+                for f in as_completed(futures):
+                    bar.update(f.result())
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
     bar.close()
 
 # %% ../nbs/07_store.ipynb #17f16fc4
 def _strictly(cfg: PrepareConfig, skipped: list[list[str]]) -> None:
     "Under `strict`, what an earlier run skipped is an error too."
-    if cfg.strict and skipped: raise ParseError(f"{skipped[0][0]}: {skipped[0][1]}")
+    if cfg.strict and skipped:
+        raise ParseError(f"{skipped[0][0]}: {skipped[0][1]}")
+
 
 def _is_done(cfg: PrepareConfig, out: Path, source: str) -> bool:
     "Is there a store of just these files? An error if there is anything else."
     free_for_store(out)
-    if not (out / "meta.json").is_file(): return False
-    try: meta = Store(out).meta
-    except ParseError: return False  # damaged: made anew
-    if meta["source"] != source: raise FileExistsError(f"{out}: holds a store of other files or settings; remove it or choose another --out")
+    if not (out / "meta.json").is_file():
+        return False
+    try:
+        meta = Store(out).meta
+    except ParseError:
+        return False  # damaged: made anew
+    if meta["source"] != source:
+        raise FileExistsError(
+            f"{out}: holds a store of other files or settings; remove it or choose another --out"
+        )
     _strictly(cfg, meta["skipped"])
     return True
+
 
 def _prepare_files(cfg: PrepareConfig, out: Path) -> None:
     "Parse a folder of one-clip files part by part, then join the parts."
@@ -229,40 +365,73 @@ def _prepare_files(cfg: PrepareConfig, out: Path) -> None:
     paths, known = _find(Path(cfg.root), dataset)
     stats = [(str(p.relative_to(cfg.root)), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
     source = hashlib.sha256(json.dumps([cfg.dataset, PART, stats]).encode()).hexdigest()[:16]
-    if _is_done(cfg, out, source): return
+    if _is_done(cfg, out, source):
+        return
     work = out.with_name(out.name + f".parts-{source}")
-    for old in set(out.parent.glob(out.name + ".parts-*")) - {work}: shutil.rmtree(old)  # parts of files that have changed since
+    for old in set(out.parent.glob(out.name + ".parts-*")) - {work}:
+        shutil.rmtree(old)  # parts of files that have changed since
     work.mkdir(parents=True, exist_ok=True)
-    jobs = {work / f"{i // PART:05d}.npz": paths[i:i + PART] for i in range(0, len(paths), PART)}
+    jobs = {work / f"{i // PART:05d}.npz": paths[i : i + PART] for i in range(0, len(paths), PART)}
     _run_parts(jobs, cfg.dataset, cfg.strict, cfg.workers)
     skipped, names, filled = [], Counter(), []
     for p in jobs:
         with np.load(p, allow_pickle=False) as z:
             skipped += z["skipped"].tolist()
-            if "names" in z: names.update(z["names"].tolist()); filled.append(p)
+            if "names" in z:
+                names.update(z["names"].tolist())
+                filled.append(p)
     _strictly(cfg, skipped)
-    if not filled: raise ParseError(f"{cfg.root}: none of {len(paths)} files could be read; the first: {skipped[0][0]}: {skipped[0][1]}")
+    if not filled:
+        raise ParseError(
+            f"{cfg.root}: none of {len(paths)} files could be read; the first: {skipped[0][0]}: {skipped[0][1]}"
+        )
     double = [n for n, k in names.items() if k > 1]
-    if double: raise ParseError(f"{cfg.root}: {len(double)} clips are there twice, for instance {double[0]}; point --root at one copy")
-    _write(out, filled, dict(dataset=dataset.name, skeleton=dataset.skeleton, classes=list(dataset.classes), skipped=skipped, known_missing=known, source=source))
+    if double:
+        raise ParseError(
+            f"{cfg.root}: {len(double)} clips are there twice, for instance {double[0]}; point --root at one copy"
+        )
+    _write(
+        out,
+        filled,
+        dict(
+            dataset=dataset.name,
+            skeleton=dataset.skeleton,
+            classes=list(dataset.classes),
+            skipped=skipped,
+            known_missing=known,
+            source=source,
+        ),
+    )
     shutil.rmtree(work)
 
 # %% ../nbs/07_store.ipynb #0208b3a4
 def _prepare_array(cfg: PrepareConfig, out: Path) -> None:
     "A store from a file that peers have prepared (ST-GCN: both splits, if train_* and val_* lie side by side)."
     root, skeleton = Path(cfg.root), cfg.skeleton or get_dataset(cfg.dataset).skeleton
-    if not root.is_file(): raise FileNotFoundError(f"{root}: no such file ({cfg.dataset} is read from one file)")
+    if not root.is_file():
+        raise FileNotFoundError(f"{root}: no such file ({cfg.dataset} is read from one file)")
     dataset = get_dataset(cfg.dataset)
     files_ = dataset.files(root)
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files_]
-    source = hashlib.sha256(json.dumps([cfg.dataset, skeleton, cfg.split, stats]).encode()).hexdigest()[:16]
-    if _is_done(cfg, out, source): return
+    source = hashlib.sha256(
+        json.dumps([cfg.dataset, skeleton, cfg.split, stats]).encode()
+    ).hexdigest()[:16]
+    if _is_done(cfg, out, source):
+        return
     clips, skipped = [], []
-    for clip in tqdm((c for p in files_ for c in dataset.read_all(p, get_skeleton(skeleton), cfg.split)), desc="reading", unit="clip", disable=None):
-        if clip.present.any(): clips.append(clip)
-        else: skipped.append([str(root), f"{clip.name}: nobody in any frame"])
+    for clip in tqdm(
+        (c for p in files_ for c in dataset.read_all(p, get_skeleton(skeleton), cfg.split)),
+        desc="reading",
+        unit="clip",
+        disable=None,
+    ):
+        if clip.present.any():
+            clips.append(clip)
+        else:
+            skipped.append([str(root), f"{clip.name}: nobody in any frame"])
     _strictly(cfg, skipped)
     write_store(out, clips, skeleton, dataset=cfg.dataset, skipped=skipped, source=source)
+
 
 def prepare(cfg: PrepareConfig) -> Store:
     "Parse a dataset into a store; goes on where a killed run stopped, and does nothing if the store is already there."
@@ -272,7 +441,9 @@ def prepare(cfg: PrepareConfig) -> Store:
     elif dataset.read_all:
         _prepare_array(cfg, Path(cfg.out))
     else:
-        raise ValueError(f"dataset {cfg.dataset}: has no files to read; store clips in memory with `last.store.write_store`")
+        raise ValueError(
+            f"dataset {cfg.dataset}: has no files to read; store clips in memory with `last.store.write_store`"
+        )
 
     return Store(cfg.out)
 
@@ -281,17 +452,32 @@ def describe(store: Store) -> str:
     "A store in words: counts, lengths, protocols, leaks, what was skipped."
     i, m = store.index, store.meta
     span = lambda x: f"{x.min()} to {x.max()}" if x.min() < x.max() else f"{x.min()}"
-    lines = [f"{len(store)} clips", f"dataset      {store.dataset.name} ({store.path})", f"skeleton     {store.skeleton.name}, {store.skeleton.V} joints",
-             f"frames       {span(i.frames)}, median {np.median(i.frames):.0f}", f"persons      {', '.join(f'{n} clips with {p}' for p, n in sorted(Counter(i.persons.tolist()).items()))}",
-             f"classes      {len(store.classes)} ({len(set(i.labels.tolist()))} present)", f"subjects     {len(set(i.subjects.tolist()))}", f"cameras      {span(i.cameras)}",
-             f"bodies       {m['bodies_dropped']} dropped (too short, badly proportioned, or a third person)", f"skipped      {len(m['skipped'])} damaged or empty, {m['known_missing']} known to be missing",
-             f"fingerprint  {store.fingerprint}", "protocols (train = fit + val)"]
+    lines = [
+        f"{len(store)} clips",
+        f"dataset      {store.dataset.name} ({store.path})",
+        f"skeleton     {store.skeleton.name}, {store.skeleton.V} joints",
+        f"frames       {span(i.frames)}, median {np.median(i.frames):.0f}",
+        f"persons      {', '.join(f'{n} clips with {p}' for p, n in sorted(Counter(i.persons.tolist()).items()))}",
+        f"classes      {len(store.classes)} ({len(set(i.labels.tolist()))} present)",
+        f"subjects     {len(set(i.subjects.tolist()))}",
+        f"cameras      {span(i.cameras)}",
+        f"bodies       {m['bodies_dropped']} dropped (too short, badly proportioned, or a third person)",
+        f"skipped      {len(m['skipped'])} damaged or empty, {m['known_missing']} known to be missing",
+        f"fingerprint  {store.fingerprint}",
+        "protocols (train = fit + val)",
+    ]
     for name, p in store.dataset.protocols.items():
         masks = p.masks(i)
         leak = int(np.isin(i.digests[masks["test"]], i.digests[masks["train"]]).sum())
         counts = ", ".join(f"{k} {int(masks[k].sum())}" for k in ("train", "fit", "val", "test"))
-        lines.append(f"  {name:9} {counts}{f'; {leak} TEST CLIPS ARE COPIES OF TRAINING CLIPS' if leak else ''}  [{p.text}]")
-    return "\n".join(lines + [f"  skipped {f}: {why}" for f, why in m["skipped"][:20]] + (["  ..."] if len(m["skipped"]) > 20 else []))
+        lines.append(
+            f"  {name:9} {counts}{f'; {leak} TEST CLIPS ARE COPIES OF TRAINING CLIPS' if leak else ''}  [{p.text}]"
+        )
+    return "\n".join(
+        lines
+        + [f"  skipped {f}: {why}" for f, why in m["skipped"][:20]]
+        + (["  ..."] if len(m["skipped"]) > 20 else [])
+    )
 
 # %% ../nbs/07_store.ipynb #48f41fd7
 @dataclass
@@ -306,7 +492,13 @@ def open_store(cfg: InfoConfig) -> Store:
     return Store(cfg.store)
 
 
-PREPARE = Command("parse a dataset's files into one store", PrepareConfig, prepare, lambda cfg, store: describe(store), resumes=True)
+PREPARE = Command(
+    "parse a dataset's files into one store",
+    PrepareConfig,
+    prepare,
+    lambda cfg, store: describe(store),
+    resumes=True,
+)
 INFO = Command("say what a store holds", InfoConfig, open_store, lambda cfg, store: describe(store))
 
 # %% ../nbs/07_store.ipynb #a6bc2997

@@ -14,15 +14,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .skeletons import get_skeleton
 from .core import Command
+from .skeletons import get_skeleton
 
 # %% ../nbs/05_synthetic.ipynb #c7cea4f2
 V = {n: i for i, n in enumerate(get_skeleton("ntu25").joints)}
 
+
 @dataclass
 class Person:
     "What makes a subject himself: sizes in metres, and how he moves."
+
     size: float = 1.0  # of a 1.75 m adult
     arm: float = 1.0  # arm length relative to the body
     leg: float = 1.0
@@ -34,67 +36,118 @@ class Person:
     def of(subject: int, seed: int) -> "Person":
         "The same subject is always the same person."
         r = np.random.default_rng([seed, 7, subject])
-        return Person(r.uniform(0.82, 1.12), r.uniform(0.92, 1.08), r.uniform(0.94, 1.06), r.uniform(0.75, 1.35), r.uniform(0.8, 1.15), r.random() < 0.25)
+        return Person(
+            r.uniform(0.82, 1.12),
+            r.uniform(0.92, 1.08),
+            r.uniform(0.94, 1.06),
+            r.uniform(0.75, 1.35),
+            r.uniform(0.8, 1.15),
+            r.random() < 0.25,
+        )
+
 
 def unit(v) -> np.ndarray:
     "Directions of length one, along the last axis."
     v = np.asarray(v, float)
     return v / np.linalg.norm(v, axis=-1, keepdims=True)
 
+
 def turn_x(a: np.ndarray) -> np.ndarray:  # (T,) -> (T, 3, 3)
     "Lean forward by angle a (about the left axis: up goes towards forward)."
     c, s, o, l = np.cos(a), np.sin(a), np.zeros_like(a), np.ones_like(a)
-    return np.stack([np.stack([l, o, o], -1), np.stack([o, c, -s], -1), np.stack([o, s, c], -1)], -2)
+    return np.stack(
+        [np.stack([l, o, o], -1), np.stack([o, c, -s], -1), np.stack([o, s, c], -1)], -2
+    )
+
 
 def turn_y(a: np.ndarray) -> np.ndarray:  # (T,) -> (T, 3, 3)
     "Turn about the vertical by angle a (forward goes towards left)."
     c, s, o, l = np.cos(a), np.sin(a), np.zeros_like(a), np.ones_like(a)
-    return np.stack([np.stack([c, o, s], -1), np.stack([o, l, o], -1), np.stack([-s, o, c], -1)], -2)
+    return np.stack(
+        [np.stack([c, o, s], -1), np.stack([o, l, o], -1), np.stack([-s, o, c], -1)], -2
+    )
 
 # %% ../nbs/05_synthetic.ipynb #7c68ef74
 def assemble(
-    move: dict[str, np.ndarray],  # `larm`, `lfore`, `lthigh`, `lshin` and the same with r: directions (T, 3); `lean`, `turn` (radians), `lift`, `step` (metres): (T,)
+    move: dict[
+        str, np.ndarray
+    ],  # `larm`, `lfore`, `lthigh`, `lshin` and the same with r: directions (T, 3); `lean`, `turn` (radians), `lift`, `step` (metres): (T,)
     p: Person,
 ) -> np.ndarray:  # (T, 25, 3) metres in body axes (left, up, forward), the ground at up = 0
     "Joints from limb directions (forward kinematics)."
     T = len(move["lean"])
     J, s, R = np.zeros((T, 25, 3)), p.size, turn_x(move["lean"])
     trunk = lambda *v: R @ np.asarray(v, float) * s  # a vector fixed to the trunk
-    for joint, v in {"spine mid": (0, .27, 0), "spine shoulder": (0, .50, 0), "neck": (0, .57, .01), "head": (0, .72, .03)}.items(): J[:, V[joint]] = trunk(*v)
+    for joint, v in {
+        "spine mid": (0, 0.27, 0),
+        "spine shoulder": (0, 0.50, 0),
+        "neck": (0, 0.57, 0.01),
+        "head": (0, 0.72, 0.03),
+    }.items():
+        J[:, V[joint]] = trunk(*v)
     for side, x in (("left", 1), ("right", -1)):
         out = np.array([x, 1, 1])  # directions are written for the left side
         d = {k: unit(move[side[0] + k]) * out for k in ("arm", "fore", "thigh", "shin")}
-        J[:, V[f"{side} shoulder"]] = trunk(.17 * x, .46, 0)
-        J[:, V[f"{side} elbow"]] = J[:, V[f"{side} shoulder"]] + (R @ d["arm"][..., None])[..., 0] * .28 * s * p.arm
+        J[:, V[f"{side} shoulder"]] = trunk(0.17 * x, 0.46, 0)
+        J[:, V[f"{side} elbow"]] = (
+            J[:, V[f"{side} shoulder"]] + (R @ d["arm"][..., None])[..., 0] * 0.28 * s * p.arm
+        )
         fore = (R @ d["fore"][..., None])[..., 0] * s * p.arm
-        for joint, length in (("wrist", .25), ("hand", .32), ("hand tip", .40)): J[:, V[f"{side} {joint}"]] = J[:, V[f"{side} elbow"]] + fore * length
-        J[:, V[f"{side} thumb"]] = J[:, V[f"{side} hand"]] + trunk(-.03 * x, .02, .03)
-        J[:, V[f"{side} hip"]] = [.09 * x * s, -.03 * s, 0]
-        J[:, V[f"{side} knee"]] = J[:, V[f"{side} hip"]] + d["thigh"] * .43 * s * p.leg
-        J[:, V[f"{side} ankle"]] = J[:, V[f"{side} knee"]] + d["shin"] * .42 * s * p.leg
-        J[:, V[f"{side} foot"]] = J[:, V[f"{side} ankle"]] + np.array([0, -.05, .12]) * s
+        for joint, length in (("wrist", 0.25), ("hand", 0.32), ("hand tip", 0.40)):
+            J[:, V[f"{side} {joint}"]] = J[:, V[f"{side} elbow"]] + fore * length
+        J[:, V[f"{side} thumb"]] = J[:, V[f"{side} hand"]] + trunk(-0.03 * x, 0.02, 0.03)
+        J[:, V[f"{side} hip"]] = [0.09 * x * s, -0.03 * s, 0]
+        J[:, V[f"{side} knee"]] = J[:, V[f"{side} hip"]] + d["thigh"] * 0.43 * s * p.leg
+        J[:, V[f"{side} ankle"]] = J[:, V[f"{side} knee"]] + d["shin"] * 0.42 * s * p.leg
+        J[:, V[f"{side} foot"]] = J[:, V[f"{side} ankle"]] + np.array([0, -0.05, 0.12]) * s
     J[..., 1] += (move["lift"] - J[..., 1].min(1))[:, None]  # the lowest point stands on the ground
     J = (turn_y(move["turn"])[:, None] @ J[..., None])[..., 0]
     J[..., 2] += move["step"][:, None]
     return J
 
 # %% ../nbs/05_synthetic.ipynb #08b521e6
-CLASSES = ("wave", "raise both arms", "clap", "punch", "kick", "squat", "bow", "jump", "walk in place", "turn around", "sit down", "stand up", "shake hands", "push the other")
+CLASSES = (
+    "wave",
+    "raise both arms",
+    "clap",
+    "punch",
+    "kick",
+    "squat",
+    "bow",
+    "jump",
+    "walk in place",
+    "turn around",
+    "sit down",
+    "stand up",
+    "shake hands",
+    "push the other",
+)
 TWO_PERSONS = (12, 13)
+
 
 def rest(T: int) -> dict[str, np.ndarray]:
     "Standing with the arms down."
     one = lambda *v: np.tile(np.array(v, float), (T, 1))
-    limbs = dict(arm=one(.12, -1, 0), fore=one(.08, -1, .12), thigh=one(.03, -1, .03), shin=one(0, -1, -.03))
-    return {s + k: v.copy() for s in "lr" for k, v in limbs.items()} | {k: np.zeros(T) for k in ("lean", "turn", "lift", "step")}
+    limbs = dict(
+        arm=one(0.12, -1, 0),
+        fore=one(0.08, -1, 0.12),
+        thigh=one(0.03, -1, 0.03),
+        shin=one(0, -1, -0.03),
+    )
+    return {s + k: v.copy() for s in "lr" for k, v in limbs.items()} | {
+        k: np.zeros(T) for k in ("lean", "turn", "lift", "step")
+    }
+
 
 def blend(a: np.ndarray, b, w: np.ndarray) -> np.ndarray:
     "Directions (T, 3) that go from a (w = 0) to b (w = 1)."
     return a + (np.asarray(b, float) - a) * np.clip(w, 0, 1.2)[:, None]
 
+
 def bump(phase: np.ndarray) -> np.ndarray:
     "0 to 1 and back, smoothly."
     return np.sin(np.pi * np.clip(phase, 0, 1)) ** 2
+
 
 def smooth(phase: np.ndarray) -> np.ndarray:
     "0 to 1, smoothly, and there to stay."
@@ -104,59 +157,127 @@ def smooth(phase: np.ndarray) -> np.ndarray:
 # %% ../nbs/05_synthetic.ipynb #65d06721
 def _crouch(m, w):
     "Bend both legs by w, leaning forward a little."
-    for s in "lr": m[s + "thigh"] = blend(m[s + "thigh"], (.25, -.35, .9), w); m[s + "shin"] = blend(m[s + "shin"], (.05, -.9, -.45), w)
-    m["lean"] = m["lean"] + .35 * w
+    for s in "lr":
+        m[s + "thigh"] = blend(m[s + "thigh"], (0.25, -0.35, 0.9), w)
+        m[s + "shin"] = blend(m[s + "shin"], (0.05, -0.9, -0.45), w)
+    m["lean"] = m["lean"] + 0.35 * w
     return m
+
 
 def act(action: int, phi: np.ndarray, p: Person, second: bool = False) -> dict[str, np.ndarray]:
     "Limb directions of an action (0-based) at phases phi (T,), repeated phases continue past 1."
     m, a = rest(len(phi)), p.reach
     h, o = ("l", "r") if p.left_handed else ("r", "l")  # the hand that acts, the other one
     cycle, once = phi % 1, smooth(phi * 1.2)
-    if action == 0: m[h + "arm"] = blend(m[h + "arm"], (1, .1, .1), smooth(phi * 6)); m[h + "fore"] = blend(m[h + "fore"], np.c_[.9 * a * np.sin(4 * np.pi * phi), np.ones_like(phi), .1 * np.ones_like(phi)], smooth(phi * 6))
+    if action == 0:
+        m[h + "arm"] = blend(m[h + "arm"], (1, 0.1, 0.1), smooth(phi * 6))
+        m[h + "fore"] = blend(
+            m[h + "fore"],
+            np.c_[0.9 * a * np.sin(4 * np.pi * phi), np.ones_like(phi), 0.1 * np.ones_like(phi)],
+            smooth(phi * 6),
+        )
     elif action == 1:
-        for s in "lr": m[s + "arm"] = blend(m[s + "arm"], (.25, 1 * a, .15), bump(cycle)); m[s + "fore"] = blend(m[s + "fore"], (-.05, 1 * a, .1), bump(cycle))
+        for s in "lr":
+            m[s + "arm"] = blend(m[s + "arm"], (0.25, 1 * a, 0.15), bump(cycle))
+            m[s + "fore"] = blend(m[s + "fore"], (-0.05, 1 * a, 0.1), bump(cycle))
     elif action == 2:
-        for s in "lr": m[s + "arm"] = blend(m[s + "arm"], (.35, -.5, .75), smooth(phi * 6)); m[s + "fore"] = blend(m[s + "fore"], np.c_[-.75 + .9 * a * bump(2 * cycle % 1), .15 + 0 * phi, .8 + 0 * phi], smooth(phi * 6))
-    elif action == 3: m[h + "arm"] = blend(blend(m[h + "arm"], (.2, -.9, -.3), once), (-.1, .05, 1), bump(cycle) * a); m[h + "fore"] = blend(blend(m[h + "fore"], (0, .3, .9), once), (-.1, .05, 1), bump(cycle)); m["turn"] = (.35 if h == "r" else -.35) * bump(cycle)
-    elif action == 4: m[h + "thigh"] = blend(m[h + "thigh"], (.05, -.2, 1), bump(cycle) * a); m[h + "shin"] = blend(m[h + "shin"], (0, -.2, 1), bump(cycle) ** 3); m["lean"] = -.2 * bump(cycle)
-    elif action == 5: m = _crouch(m, bump(cycle) * a); [m.__setitem__(s + k, blend(m[s + k], (.1, .1, 1), bump(cycle))) for s in "lr" for k in ("arm", "fore")]
-    elif action == 6: m["lean"] = 1.1 * a * bump(cycle)
-    elif action == 7: m = _crouch(m, .6 * bump(2.5 * cycle)); m["lift"] = .28 * a * bump((cycle - .4) / .4); [m.__setitem__(s + "arm", blend(m[s + "arm"], (.3, .3, .8), bump((cycle - .3) / .5))) for s in "lr"]
+        for s in "lr":
+            m[s + "arm"] = blend(m[s + "arm"], (0.35, -0.5, 0.75), smooth(phi * 6))
+            m[s + "fore"] = blend(
+                m[s + "fore"],
+                np.c_[-0.75 + 0.9 * a * bump(2 * cycle % 1), 0.15 + 0 * phi, 0.8 + 0 * phi],
+                smooth(phi * 6),
+            )
+    elif action == 3:
+        m[h + "arm"] = blend(
+            blend(m[h + "arm"], (0.2, -0.9, -0.3), once), (-0.1, 0.05, 1), bump(cycle) * a
+        )
+        m[h + "fore"] = blend(
+            blend(m[h + "fore"], (0, 0.3, 0.9), once), (-0.1, 0.05, 1), bump(cycle)
+        )
+        m["turn"] = (0.35 if h == "r" else -0.35) * bump(cycle)
+    elif action == 4:
+        m[h + "thigh"] = blend(m[h + "thigh"], (0.05, -0.2, 1), bump(cycle) * a)
+        m[h + "shin"] = blend(m[h + "shin"], (0, -0.2, 1), bump(cycle) ** 3)
+        m["lean"] = -0.2 * bump(cycle)
+    elif action == 5:
+        m = _crouch(m, bump(cycle) * a)
+        [
+            m.__setitem__(s + k, blend(m[s + k], (0.1, 0.1, 1), bump(cycle)))
+            for s in "lr"
+            for k in ("arm", "fore")
+        ]
+    elif action == 6:
+        m["lean"] = 1.1 * a * bump(cycle)
+    elif action == 7:
+        m = _crouch(m, 0.6 * bump(2.5 * cycle))
+        m["lift"] = 0.28 * a * bump((cycle - 0.4) / 0.4)
+        [
+            m.__setitem__(
+                s + "arm", blend(m[s + "arm"], (0.3, 0.3, 0.8), bump((cycle - 0.3) / 0.5))
+            )
+            for s in "lr"
+        ]
     elif action == 8:
-        for s, t in (("l", 0), ("r", .5)):
-            w = bump(2 * ((cycle + t) % 1)) * ((cycle + t) % 1 < .5)
-            m[s + "thigh"] = blend(m[s + "thigh"], (.05, -.5, .85), w * a); m[s + "shin"] = blend(m[s + "shin"], (0, -.9, -.5), w); x = "r" if s == "l" else "l"; m[x + "arm"] = blend(m[x + "arm"], (.1, -.8, .6), w)
-    elif action == 9: m["turn"] = 2 * np.pi * smooth(phi) * (1 if h == "r" else -1)
-    elif action in (10, 11): m = _crouch(m, once if action == 10 else 1 - once)
-    elif action == 12: m[h + "arm"] = blend(m[h + "arm"], (-.1, -.6, .8), once); m[h + "fore"] = blend(m[h + "fore"], np.c_[0 * phi - .15, .1 + .25 * a * np.sin(6 * np.pi * phi), 1 + 0 * phi], once)
+        for s, t in (("l", 0), ("r", 0.5)):
+            w = bump(2 * ((cycle + t) % 1)) * ((cycle + t) % 1 < 0.5)
+            m[s + "thigh"] = blend(m[s + "thigh"], (0.05, -0.5, 0.85), w * a)
+            m[s + "shin"] = blend(m[s + "shin"], (0, -0.9, -0.5), w)
+            x = "r" if s == "l" else "l"
+            m[x + "arm"] = blend(m[x + "arm"], (0.1, -0.8, 0.6), w)
+    elif action == 9:
+        m["turn"] = 2 * np.pi * smooth(phi) * (1 if h == "r" else -1)
+    elif action in (10, 11):
+        m = _crouch(m, once if action == 10 else 1 - once)
+    elif action == 12:
+        m[h + "arm"] = blend(m[h + "arm"], (-0.1, -0.6, 0.8), once)
+        m[h + "fore"] = blend(
+            m[h + "fore"],
+            np.c_[0 * phi - 0.15, 0.1 + 0.25 * a * np.sin(6 * np.pi * phi), 1 + 0 * phi],
+            once,
+        )
     elif not second:
-        for s in "lr": m[s + "arm"] = blend(m[s + "arm"], (.1, -.1, 1), bump(cycle)); m[s + "fore"] = blend(m[s + "fore"], (-.1, .05, 1), bump(cycle))
-        m["lean"] = .25 * bump(cycle)
-    else: m["lean"] = -.35 * a * smooth((phi - .3) * 2.5) * bump(phi); m["step"] = -.3 * smooth((phi - .3) * 2)
+        for s in "lr":
+            m[s + "arm"] = blend(m[s + "arm"], (0.1, -0.1, 1), bump(cycle))
+            m[s + "fore"] = blend(m[s + "fore"], (-0.1, 0.05, 1), bump(cycle))
+        m["lean"] = 0.25 * bump(cycle)
+    else:
+        m["lean"] = -0.35 * a * smooth((phi - 0.3) * 2.5) * bump(phi)
+        m["step"] = -0.3 * smooth((phi - 0.3) * 2)
     return m
 
 # %% ../nbs/05_synthetic.ipynb #195c6e0e
-def perform(action: int, subject: int, replication: int, seed: int = 0) -> list[np.ndarray]:  # one or two (T, 25, 3)
+def perform(
+    action: int, subject: int, replication: int, seed: int = 0
+) -> list[np.ndarray]:  # one or two (T, 25, 3)
     "One performance in room coordinates (left, up, forward of the first person), metres; the same for all cameras."
     r = np.random.default_rng([seed, 1, subject, action, replication])
     p = Person.of(subject, seed)
-    T = int(np.clip(r.normal(60, 12) / p.tempo, 24, 110)) if r.random() > .08 else int(r.integers(6, 16))  # some clips are short
-    phi = np.linspace(0, r.uniform(.9, 1.1) if action in (9, 10, 11, 12, 13) else r.uniform(.9, 2.2), T)
+    T = (
+        int(np.clip(r.normal(60, 12) / p.tempo, 24, 110))
+        if r.random() > 0.08
+        else int(r.integers(6, 16))
+    )  # some clips are short
+    phi = np.linspace(
+        0, r.uniform(0.9, 1.1) if action in (9, 10, 11, 12, 13) else r.uniform(0.9, 2.2), T
+    )
     people = [assemble(act(action, phi, p), p)]
     if action in TWO_PERSONS:
         q = Person.of(subject + 1000, seed)
-        other = assemble(act(action, phi + r.normal(0, .03), q, second=True), q)
-        other = other * [-1, 1, -1] + [0, 0, r.uniform(.9, 1.15)]  # opposite, face to face
-        across = turn_y(np.array([np.pi / 2]))[0]  # they face each other across the picture, not along the view
-        people = [(b - [0, 0, .5]) @ across.T for b in (people[0], other)]
-    sway = lambda: np.cumsum(r.normal(0, .0015, (T, 1, 3)), 0) * [1, 0, 1]
+        other = assemble(act(action, phi + r.normal(0, 0.03), q, second=True), q)
+        other = other * [-1, 1, -1] + [0, 0, r.uniform(0.9, 1.15)]  # opposite, face to face
+        across = turn_y(np.array([np.pi / 2]))[
+            0
+        ]  # they face each other across the picture, not along the view
+        people = [(b - [0, 0, 0.5]) @ across.T for b in (people[0], other)]
+    sway = lambda: np.cumsum(r.normal(0, 0.0015, (T, 1, 3)), 0) * [1, 0, 1]
     return [b + sway() for b in people]
+
 
 def film(people: list[np.ndarray], camera: int, r: np.random.Generator) -> list[np.ndarray]:
     "A performance in the camera space of camera 1, 2 or 3 (at 45, 0 and -45 degrees)."
-    yaw = np.deg2rad({1: 45, 2: 0, 3: -45}[camera]) + r.normal(0, .08)
-    R, place = turn_y(np.array([yaw]))[0], np.array([r.normal(0, .15), -1.05, r.uniform(2.8, 3.6)])
+    yaw = np.deg2rad({1: 45, 2: 0, 3: -45}[camera]) + r.normal(0, 0.08)
+    R, place = turn_y(np.array([yaw]))[0], np.array([r.normal(0, 0.15), -1.05, r.uniform(2.8, 3.6)])
     to_camera = np.array([-1, 1, -1])  # a person facing the camera: left is -x, forward is -z
     return [(b @ R.T) * to_camera + place for b in people]
 
@@ -164,18 +285,29 @@ def film(people: list[np.ndarray], camera: int, r: np.random.Generator) -> list[
 def sense(xyz: np.ndarray, r: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "What the sensor reports of one body: noisy joints (T, 25, 3), joint states (T, 25; 2 tracked, 1 inferred), id per frame (T,; 0: lost)."
     T = len(xyz)
-    thrown = r.random((T, 25)) < .01
-    noisy = xyz + r.normal(0, .006, xyz.shape) + thrown[..., None] * r.normal(0, .08, xyz.shape)
+    thrown = r.random((T, 25)) < 0.01
+    noisy = xyz + r.normal(0, 0.006, xyz.shape) + thrown[..., None] * r.normal(0, 0.08, xyz.shape)
     ids = np.full(T, 72057594037900000 + int(r.integers(10**5)), np.int64)
-    if T > 20 and r.random() < .25:
+    if T > 20 and r.random() < 0.25:
         at, gap = int(r.integers(5, T - 12)), int(r.integers(2, 7))
-        ids[at:at + gap] = 0
-        if r.random() < .5: ids[at + gap:] = ids[0] + 1 + int(r.integers(50))
+        ids[at : at + gap] = 0
+        if r.random() < 0.5:
+            ids[at + gap :] = ids[0] + 1 + int(r.integers(50))
     return noisy, np.where(thrown, 1, 2), ids
 
-def project(xyz: np.ndarray, focal: float, center: tuple[float, float]) -> np.ndarray:  # (..., 3) -> (..., 2)
+
+def project(
+    xyz: np.ndarray, focal: float, center: tuple[float, float]
+) -> np.ndarray:  # (..., 3) -> (..., 2)
     "Pinhole camera: metres to pixels (y down)."
-    return np.stack([center[0] + focal * xyz[..., 0] / xyz[..., 2], center[1] - focal * xyz[..., 1] / xyz[..., 2]], -1)
+    return np.stack(
+        [
+            center[0] + focal * xyz[..., 0] / xyz[..., 2],
+            center[1] - focal * xyz[..., 1] / xyz[..., 2],
+        ],
+        -1,
+    )
+
 
 def bone_quaternions(xyz: np.ndarray) -> np.ndarray:  # (T, 25, 3) -> (T, 25, 4) w x y z
     "The turn that brings the y axis onto each bone (parent to joint); zero for the center, as Kinect writes for joints without one."
@@ -190,14 +322,31 @@ def bone_quaternions(xyz: np.ndarray) -> np.ndarray:  # (T, 25, 3) -> (T, 25, 4)
 def ntu_text(bodies: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> str:
     "Sensed bodies (joints, states, ids) as the text of a `.skeleton` file."
     T = len(bodies[0][0])
-    columns = [np.concatenate([xyz, project(xyz, 365, (256, 212)), project(xyz, 1060, (960, 540)), bone_quaternions(xyz), state[..., None]], -1) for xyz, state, _ in bodies]
+    columns = [
+        np.concatenate(
+            [
+                xyz,
+                project(xyz, 365, (256, 212)),
+                project(xyz, 1060, (960, 540)),
+                bone_quaternions(xyz),
+                state[..., None],
+            ],
+            -1,
+        )
+        for xyz, state, _ in bodies
+    ]
     line = "%.7g %.7g %.7g %.4f %.4f %.3f %.3f %.7g %.7g %.7g %.7g %d"
     body = "\n".join([line] * 25)
     out = [str(T)]
     for t in range(T):
         here = [b for b, (_, _, ids) in enumerate(bodies) if ids[t]]
         out.append(str(len(here)))
-        for b in here: out += [f"{bodies[b][2][t]} 0 1 1 1 1 0 0.01 -0.02 2", "25", body % tuple(columns[b][t].ravel())]
+        for b in here:
+            out += [
+                f"{bodies[b][2][t]} 0 1 1 1 1 0 0.01 -0.02 2",
+                "25",
+                body % tuple(columns[b][t].ravel()),
+            ]
     return "\n".join(out) + "\n"
 
 # %% ../nbs/05_synthetic.ipynb #8ff93831
@@ -208,40 +357,67 @@ def render(
 ) -> np.ndarray:  # (height, width, 3) uint8
     "One frame: capsules from far to near, shaded by their curvature."
     w, h = size
-    image = np.empty((h, w, 3)); image[:] = np.linspace((150, 160, 170), (90, 95, 100), h)[:, None]
+    image = np.empty((h, w, 3))
+    image[:] = np.linspace((150, 160, 170), (90, 95, 100), h)[:, None]
     colors = ((205, 120, 80), (80, 130, 200))
     parts = []
     for person, xyz in enumerate(people):
-        px, f = project(xyz[t], w * .8, (w / 2, h / 2)), w * .8
+        px, f = project(xyz[t], w * 0.8, (w / 2, h / 2)), w * 0.8
         for j, q in get_skeleton("ntu25").bones:
-            thick = .10 if {j, q} <= {0, 1, 20} else .035 if j > 20 else .055
-            parts.append((xyz[t, [j, q], 2].mean(), px[j], px[q], thick * f / xyz[t, j, 2], colors[person]))
-        parts.append((xyz[t, V["head"], 2] - .12, px[V["head"]], px[V["head"]], .11 * f / xyz[t, V["head"], 2], (225, 185, 160)))
+            thick = 0.10 if {j, q} <= {0, 1, 20} else 0.035 if j > 20 else 0.055
+            parts.append(
+                (xyz[t, [j, q], 2].mean(), px[j], px[q], thick * f / xyz[t, j, 2], colors[person])
+            )
+        parts.append(
+            (
+                xyz[t, V["head"], 2] - 0.12,
+                px[V["head"]],
+                px[V["head"]],
+                0.11 * f / xyz[t, V["head"], 2],
+                (225, 185, 160),
+            )
+        )
     for z, a, b, radius, color in sorted(parts, key=lambda p: -p[0]):
-        lo, hi = np.floor(np.minimum(a, b) - radius).astype(int).clip(0), (np.ceil(np.maximum(a, b) + radius).astype(int) + 1).clip(max=(w, h))
-        if (hi <= lo).any(): continue
+        lo, hi = (
+            np.floor(np.minimum(a, b) - radius).astype(int).clip(0),
+            (np.ceil(np.maximum(a, b) + radius).astype(int) + 1).clip(max=(w, h)),
+        )
+        if (hi <= lo).any():
+            continue
         grid = np.stack(np.meshgrid(np.arange(lo[0], hi[0]), np.arange(lo[1], hi[1])), -1)
         u = np.clip(((grid - a) @ (b - a)) / max((b - a) @ (b - a), 1e-9), 0, 1)[..., None]
         d = np.linalg.norm(grid - a - u * (b - a), axis=-1) / max(radius, 1e-6)
-        inside, light = d < 1, .35 + .65 * np.sqrt(np.clip(1 - d * d, 0, 1))
-        image[lo[1]:hi[1], lo[0]:hi[0]][inside] = (light[..., None] * np.array(color))[inside]
+        inside, light = d < 1, 0.35 + 0.65 * np.sqrt(np.clip(1 - d * d, 0, 1))
+        image[lo[1] : hi[1], lo[0] : hi[0]][inside] = (light[..., None] * np.array(color))[inside]
     return image.clip(0, 255).astype(np.uint8)
 
-def write_video(path: Path, people: list[np.ndarray], fps: int = 30, size: tuple[int, int] = (320, 240)) -> None:
+
+def write_video(
+    path: Path, people: list[np.ndarray], fps: int = 30, size: tuple[int, int] = (320, 240)
+) -> None:
     "An MPEG-4 `.avi` of a performance in camera space."
-    try: import av
-    except ImportError: raise ImportError("writing videos needs PyAV: pip install -e '.[video]' in the repository") from None
+    try:
+        import av
+    except ImportError:
+        raise ImportError(
+            "writing videos needs PyAV: pip install -e '.[video]' in the repository"
+        ) from None
     with av.open(str(path), "w") as box:
         stream = box.add_stream("mpeg4", rate=fps)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = *size, "yuv420p", 600_000
         for t in range(len(people[0])):
-            for packet in stream.encode(av.VideoFrame.from_ndarray(render(people, t, size), format="rgb24")): box.mux(packet)
-        for packet in stream.encode(): box.mux(packet)
+            for packet in stream.encode(
+                av.VideoFrame.from_ndarray(render(people, t, size), format="rgb24")
+            ):
+                box.mux(packet)
+        for packet in stream.encode():
+            box.mux(packet)
 
 # %% ../nbs/05_synthetic.ipynb #d265790a
 @dataclass
 class SynthConfig:
     "Write a synthetic dataset as NTU `.skeleton` files."
+
     out: str  # folder to write to
     subjects: int = 6  # odd ones train, even ones test (X-Sub)
     replications: int = 2  # performances of each action by each subject
@@ -250,21 +426,41 @@ class SynthConfig:
     video: bool = False  # also write a matching .avi of a shaded figure for each clip
     seed: int = 0  # the same seed writes the same bytes
 
+
 def synthesize(cfg: SynthConfig) -> list[Path]:
     "Write the clips; returns the paths of the `.skeleton` files."
-    if not (1 <= cfg.cameras <= 3 and 1 <= cfg.actions <= len(CLASSES) and cfg.subjects > 0 and cfg.replications > 0):
-        raise ValueError(f"expected cameras 1..3, actions 1..{len(CLASSES)}, subjects and replications above 0")
+    if not (
+        1 <= cfg.cameras <= 3
+        and 1 <= cfg.actions <= len(CLASSES)
+        and cfg.subjects > 0
+        and cfg.replications > 0
+    ):
+        raise ValueError(
+            f"expected cameras 1..3, actions 1..{len(CLASSES)}, subjects and replications above 0"
+        )
     out, paths = Path(cfg.out), []
     out.mkdir(parents=True, exist_ok=True)
-    todo = [(s, a, n, c) for s in range(1, cfg.subjects + 1) for a in range(cfg.actions) for n in range(1, cfg.replications + 1) for c in range(1, cfg.cameras + 1)]
+    todo = [
+        (s, a, n, c)
+        for s in range(1, cfg.subjects + 1)
+        for a in range(cfg.actions)
+        for n in range(1, cfg.replications + 1)
+        for c in range(1, cfg.cameras + 1)
+    ]
     for s, a, n, c in tqdm(todo, "writing", unit="clip", disable=None):
         r = np.random.default_rng([cfg.seed, 2, s, a, n, c])
         filmed = film(perform(a, s, n, cfg.seed), c, r)
         path = out / f"S001C{c:03}P{s:03}R{n:03}A{a + 1:03}.skeleton"
         path.write_text(ntu_text([sense(b, r) for b in filmed]))
-        if cfg.video: write_video(out / f"{path.stem}_rgb.avi", filmed)
+        if cfg.video:
+            write_video(out / f"{path.stem}_rgb.avi", filmed)
         paths.append(path)
     return paths
 
 
-SYNTH = Command("write a small synthetic dataset in NTU's format", SynthConfig, synthesize, lambda cfg, paths: f"{len(paths)} clips in {cfg.out}")
+SYNTH = Command(
+    "write a small synthetic dataset in NTU's format",
+    SynthConfig,
+    synthesize,
+    lambda cfg, paths: f"{len(paths)} clips in {cfg.out}",
+)

@@ -45,17 +45,22 @@ from .zoo import build_model
 @dataclass
 class TrainConfig:
     "Train a model on a prepared store."
+
     data: str  # folder of the store (from `prepare`)
     out: str  # folder of the run; an interrupted run there is continued
     protocol: str  # e.g. xsub; `info` lists what the dataset has
     model: str = "reference"  # name in the table of models
-    part: Literal["fit", "train"] = "fit"  # fit: leave the validation part out and report on it, to choose settings; train: the whole training part, for the final test
+    part: Literal["fit", "train"] = (
+        "fit"  # fit: leave the validation part out and report on it, to choose settings; train: the whole training part, for the final test
+    )
     epochs: int = 70  # with restarts a cycle ends after 10, 30, 70, 150 epochs
     batch: int = 64  # clips a step, over all processes
     optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd is with Nesterov momentum 0.9
     lr: float = 1e-3  # peak learning rate (sgd wants about 0.05)
     weight_decay: float = 1e-4
-    schedule: Literal["restarts", "cosine"] = "restarts"  # cosine with warm restarts, or one plain cosine
+    schedule: Literal["restarts", "cosine"] = (
+        "restarts"  # cosine with warm restarts, or one plain cosine
+    )
     warmup: int = 5  # epochs of linear warm-up
     clip: float = 1.0  # largest gradient norm; 0: no clipping
     label_smoothing: float = 0.0
@@ -75,17 +80,31 @@ class TrainConfig:
 # %% ../nbs/31_training.ipynb #0f2aa83f
 def cycles(epochs: int, schedule: str = "restarts") -> list[tuple[int, int]]:
     "(start, length) of the cycles that begin within `epochs`."
-    if schedule == "cosine": return [(0, epochs)]
+    if schedule == "cosine":
+        return [(0, epochs)]
     out, start, length = [], 0, 10
-    while start < epochs: out.append((start, length)); start, length = start + length, length * 2
+    while start < epochs:
+        out.append((start, length))
+        start, length = start + length, length * 2
     return out
 
-def lr_at(e: float, epochs: int, peak: float = 1e-3, schedule: str = "restarts", warmup: int = 5, low: float = 1e-6) -> float:
+
+def lr_at(
+    e: float,
+    epochs: int,
+    peak: float = 1e-3,
+    schedule: str = "restarts",
+    warmup: int = 5,
+    low: float = 1e-6,
+) -> float:
     "Learning rate after e epochs (fractions count)."
-    if e < warmup: return peak * e / warmup
+    if e < warmup:
+        return peak * e / warmup
     start, length = [c for c in cycles(epochs, schedule) if c[0] <= e][-1]
-    if schedule == "cosine": start, length = warmup, max(epochs - warmup, 1)
+    if schedule == "cosine":
+        start, length = warmup, max(epochs - warmup, 1)
     return low + (peak - low) * (1 + math.cos(math.pi * min((e - start) / length, 1))) / 2
+
 
 def cycle_ends(epochs: int, schedule: str = "restarts") -> list[int]:
     "Epochs at which a cycle ends."
@@ -96,41 +115,87 @@ def seed_of(*numbers: int) -> int:
     "One well-mixed 62-bit seed from several numbers."
     return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "little") >> 2
 
+
 class ClipData(Dataset):
     "Clips of a store by position in a list of clip numbers: (clip, label, number)."
-    def __init__(self, store: Store, numbers: np.ndarray): self.store, self.numbers = store, numbers
-    def __len__(self): return len(self.numbers)
-    def __getitem__(self, k: int): i = int(self.numbers[k]); return self.store[i], int(self.store.index.labels[i]), i
+
+    def __init__(self, store: Store, numbers: np.ndarray):
+        self.store, self.numbers = store, numbers
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __getitem__(self, k: int):
+        i = int(self.numbers[k])
+        return self.store[i], int(self.store.index.labels[i]), i
+
 
 class EpochOrder(Sampler):
     "A permutation that depends on the seed and the epoch only."
-    def __init__(self, n: int, seed: int): self.n, self.seed, self.epoch = n, seed, 0
-    def __len__(self): return self.n
-    def __iter__(self): return iter(torch.randperm(self.n, generator=torch.Generator().manual_seed(seed_of(self.seed, self.epoch))).tolist())
+
+    def __init__(self, n: int, seed: int):
+        self.n, self.seed, self.epoch = n, seed, 0
+
+    def __len__(self):
+        return self.n
+
+    def __iter__(self):
+        return iter(
+            torch.randperm(
+                self.n, generator=torch.Generator().manual_seed(seed_of(self.seed, self.epoch))
+            ).tolist()
+        )
+
 
 class _Collate:
     "Picklable collate: (raw block, labels, clip numbers)."
-    def __init__(self, persons: int): self.persons = persons
-    def __call__(self, items): clips, labels, numbers = zip(*items); return collate(clips, self.persons)[0], torch.tensor(labels), torch.tensor(numbers)
 
-def make_loader(store: Store, numbers: np.ndarray, batch: int, persons: int = 1, workers: int = 0, order: Sampler | None = None) -> DataLoader:
+    def __init__(self, persons: int):
+        self.persons = persons
+
+    def __call__(self, items):
+        clips, labels, numbers = zip(*items)
+        return collate(clips, self.persons)[0], torch.tensor(labels), torch.tensor(numbers)
+
+
+def make_loader(
+    store: Store,
+    numbers: np.ndarray,
+    batch: int,
+    persons: int = 1,
+    workers: int = 0,
+    order: Sampler | None = None,
+) -> DataLoader:
     "Batches (raw (N, C, T, V, M), labels (N,), clip numbers (N,)); in order unless a sampler is given."
-    return DataLoader(ClipData(store, numbers), batch, sampler=order, num_workers=workers, collate_fn=_Collate(persons), persistent_workers=workers > 0,
-                      generator=torch.Generator())  # its own: starting workers must not advance the numbers that dropout uses
+    return DataLoader(
+        ClipData(store, numbers),
+        batch,
+        sampler=order,
+        num_workers=workers,
+        collate_fn=_Collate(persons),
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),
+    )  # its own: starting workers must not advance the numbers that dropout uses
 
 # %% ../nbs/31_training.ipynb #400e9346
 def ramped_average(decay: float) -> Callable:
     "Exponential moving average for AveragedModel whose decay grows with the steps, min(decay, (1 + n) / (10 + n)): a short run does not end near its initialisation."
+
     def update(averages, current, n):
         get_ema_multi_avg_fn(min(decay, float(1 + n) / float(10 + n)))(averages, current, n)
 
     return update
 
+
 def make_optimizer(model: torch.nn.Module, cfg: TrainConfig) -> torch.optim.Optimizer:
     "AdamW with betas (0.9, 0.999), or SGD with Nesterov momentum."
-    if cfg.optimizer == "adamw": return torch.optim.AdamW(model.parameters(), cfg.lr, (0.9, 0.999), weight_decay=cfg.weight_decay)
-    return torch.optim.SGD(model.parameters(), cfg.lr, 0.9, weight_decay=cfg.weight_decay, nesterov=True)
-
+    if cfg.optimizer == "adamw":
+        return torch.optim.AdamW(
+            model.parameters(), cfg.lr, (0.9, 0.999), weight_decay=cfg.weight_decay
+        )
+    return torch.optim.SGD(
+        model.parameters(), cfg.lr, 0.9, weight_decay=cfg.weight_decay, nesterov=True
+    )
 
 # %% ../nbs/31_training.ipynb #5cf5549a
 class Task:
@@ -162,7 +227,9 @@ class Task:
         "Batches (raw, labels, clip numbers)."
         raise NotImplementedError
 
-    def loss(self, model: torch.nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor) -> Tensor:
+    def loss(
+        self, model: torch.nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor
+    ) -> Tensor:
         raise NotImplementedError
 
     def also_seen(self) -> set[str]:
@@ -192,7 +259,9 @@ class SkeletonTask(Task):
         self.pipeline = Pipeline(store.skeleton, cfg.pre, cfg.aug, store.dataset.flip)
 
     def model(self) -> torch.nn.Module:
-        return build_model(self.cfg.model, self.store.skeleton, len(self.store.classes), self.cfg.pre.channels)
+        return build_model(
+            self.cfg.model, self.store.skeleton, len(self.store.classes), self.cfg.pre.channels
+        )
 
     def start_from(self, model: torch.nn.Module) -> list[str]:
         return load_weights(model, self.cfg.init)
@@ -201,37 +270,65 @@ class SkeletonTask(Task):
         return make_optimizer(model, self.cfg)
 
     def loader(self, numbers: np.ndarray, batch: int, order: Sampler | None = None) -> DataLoader:
-        return make_loader(self.store, numbers, batch, self.cfg.pre.persons, self.cfg.workers, order)
+        return make_loader(
+            self.store, numbers, batch, self.cfg.pre.persons, self.cfg.workers, order
+        )
 
-    def loss(self, model: torch.nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.cfg.label_smoothing) + model.extra_loss(labels)
+    def loss(
+        self, model: torch.nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor
+    ) -> Tensor:
+        return F.cross_entropy(
+            logits, labels, label_smoothing=self.cfg.label_smoothing
+        ) + model.extra_loss(labels)
 
 # %% ../nbs/31_training.ipynb #f445c6d3
-def train_epoch(acc: Accelerator, state: "_State", loader: DataLoader, task: Task) -> tuple[float, float]:
+def train_epoch(
+    acc: Accelerator, state: "_State", loader: DataLoader, task: Task
+) -> tuple[float, float]:
     "One pass over the training clips; mean loss and accuracy."
     cfg, model, epoch, plain = task.cfg, state.model, state.epoch, acc.unwrap_model(state.model)
     torch.manual_seed(seed_of(cfg.seed, epoch, acc.process_index))  # dropout
     total = torch.zeros(3, device=acc.device)  # loss, correct, clips
     model.train()
-    for step, (raw, labels, numbers) in enumerate(tqdm(loader, f"epoch {epoch + 1}/{cfg.epochs}", leave=False, disable=None)):
-        for group in state.optimizer.param_groups: group["lr"] = lr_at(epoch + step / len(loader), cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup) * group.get("lr_scale", 1.0)
+    for step, (raw, labels, numbers) in enumerate(
+        tqdm(loader, f"epoch {epoch + 1}/{cfg.epochs}", leave=False, disable=None)
+    ):
+        for group in state.optimizer.param_groups:
+            group["lr"] = lr_at(
+                epoch + step / len(loader), cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup
+            ) * group.get("lr_scale", 1.0)
         g = torch.Generator().manual_seed(seed_of(cfg.seed, epoch, step, acc.process_index))
-        *inputs, labels = task.pipeline(raw, labels, g)  # skeletons: (N, C, T, V, M), their mask (N, T, M), labels (N,)
-        with acc.autocast(): logits = model(*inputs)
+        *inputs, labels = task.pipeline(
+            raw, labels, g
+        )  # skeletons: (N, C, T, V, M), their mask (N, T, M), labels (N,)
+        with acc.autocast():
+            logits = model(*inputs)
         loss = task.loss(plain, logits.float(), labels, numbers)
-        if not loss.isfinite(): raise FloatingPointError(f"the loss is {loss.item()} in epoch {epoch + 1}, step {step + 1}; try a lower --lr or --amp no")
+        if not loss.isfinite():
+            raise FloatingPointError(
+                f"the loss is {loss.item()} in epoch {epoch + 1}, step {step + 1}; try a lower --lr or --amp no"
+            )
         acc.backward(loss)
-        if cfg.clip and acc.sync_gradients: acc.clip_grad_norm_(model.parameters(), cfg.clip)
+        if cfg.clip and acc.sync_gradients:
+            acc.clip_grad_norm_(model.parameters(), cfg.clip)
         state.optimizer.step()
         state.optimizer.zero_grad()
-        if state.ema is not None: state.ema.update_parameters(plain)
-        right = logits.argmax(1) == (labels if labels.ndim == 1 else labels.argmax(1))  # of mixed clips the larger part counts
-        total += torch.stack([loss.detach() * len(labels), right.sum(), torch.tensor(len(labels), device=acc.device)])
+        if state.ema is not None:
+            state.ema.update_parameters(plain)
+        right = logits.argmax(1) == (
+            labels if labels.ndim == 1 else labels.argmax(1)
+        )  # of mixed clips the larger part counts
+        total += torch.stack(
+            [loss.detach() * len(labels), right.sum(), torch.tensor(len(labels), device=acc.device)]
+        )
     loss, correct, n = acc.reduce(total, "sum").tolist()
     return loss / n, correct / n
 
+
 @torch.no_grad()
-def predict(model: torch.nn.Module, loader, pipeline: Callable, device: str | torch.device = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+def predict(
+    model: torch.nn.Module, loader, pipeline: Callable, device: str | torch.device = "cpu"
+) -> tuple[Tensor, Tensor, Tensor]:
     "Logits (N, classes), labels (N,) and clip numbers (N,) of everything in a loader, nothing random."
     model.eval()
     out = []
@@ -241,7 +338,17 @@ def predict(model: torch.nn.Module, loader, pipeline: Callable, device: str | to
     return tuple(torch.cat(c) for c in zip(*out))
 
 # %% ../nbs/31_training.ipynb #d39b3d7c
-FREE = ("data", "out", "teacher", "videos", "cache", "workers", "threads", "device", "checkpoint_every")  # may differ between a run and its continuation
+FREE = (
+    "data",
+    "out",
+    "teacher",
+    "videos",
+    "cache",
+    "workers",
+    "threads",
+    "device",
+    "checkpoint_every",
+)  # may differ between a run and its continuation
 
 
 def flatten(settings: dict, prefix: str = "") -> dict:
@@ -260,13 +367,25 @@ def config_diff(cfg: Any, previous: dict) -> list[str]:
     "Settings in which a run's earlier settings (as a dict) differ from these; what an older file does not mention had its default."
     now = flatten(asdict(cfg))
     before = flatten(asdict(config_from_dict(type(cfg), previous)))
-    return [f"{key} {before.get(key)} -> {value}" for key, value in now.items() if key not in FREE and before.get(key) != value]
+    return [
+        f"{key} {before.get(key)} -> {value}"
+        for key, value in now.items()
+        if key not in FREE and before.get(key) != value
+    ]
 
 
 def _start(task: Task) -> RunInfo:
     "What config.json will say: checked against the one that is there, or new."
     cfg, store, out = task.cfg, task.store, Path(task.cfg.out)
-    info = RunInfo(asdict(cfg), store.dataset.name, store.skeleton.name, list(store.classes), store.fingerprint, environment(), task.teacher())
+    info = RunInfo(
+        asdict(cfg),
+        store.dataset.name,
+        store.skeleton.name,
+        list(store.classes),
+        store.fingerprint,
+        environment(),
+        task.teacher(),
+    )
     if not (out / "config.json").is_file():
         return info
 
@@ -274,14 +393,18 @@ def _start(task: Task) -> RunInfo:
     try:
         diff = config_diff(cfg, previous.config)
     except (KeyError, ValueError, TypeError) as e:
-        raise ValueError(f"{out}: holds a run of another command ({e}); choose another --out") from None
+        raise ValueError(
+            f"{out}: holds a run of another command ({e}); choose another --out"
+        ) from None
 
     if previous.fingerprint != store.fingerprint:
         diff.append("the data")
     if previous.teacher != info.teacher:
         diff.append("the teacher's logits")
     if diff:
-        raise ValueError(f"{out}: holds a run with other settings ({', '.join(diff)}); choose another --out")
+        raise ValueError(
+            f"{out}: holds a run with other settings ({', '.join(diff)}); choose another --out"
+        )
 
     return previous
 
@@ -289,70 +412,139 @@ def _start(task: Task) -> RunInfo:
 @dataclass
 class _State:
     "All that changes while training."
+
     model: Any  # as accelerate prepared it: with mixed precision and several processes
     ema: AveragedModel | None  # averaged weights
-    plain: torch.nn.Module  # a copy that accelerate has not touched: validation runs in float32, as `evaluate` does
+    plain: (
+        torch.nn.Module
+    )  # a copy that accelerate has not touched: validation runs in float32, as `evaluate` does
     optimizer: Any
     epoch: int = 0
     history: list = field(default_factory=list)
 
     def weights(self, acc: Accelerator) -> torch.nn.Module:
         "The model to judge and to save: averaged weights if there are any."
-        self.plain.load_state_dict((self.ema.module if self.ema is not None else acc.unwrap_model(self.model)).state_dict())
+        self.plain.load_state_dict(
+            (self.ema.module if self.ema is not None else acc.unwrap_model(self.model)).state_dict()
+        )
         return self.plain
 
     def save(self, acc: Accelerator, path: Path) -> None:
-        state = dict(model=acc.unwrap_model(self.model).state_dict(), optimizer=self.optimizer.state_dict(), ema=self.ema.state_dict() if self.ema is not None else None,
-                     scaler=acc.scaler.state_dict() if acc.scaler else None, epoch=self.epoch, history=self.history)
+        state = dict(
+            model=acc.unwrap_model(self.model).state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            ema=self.ema.state_dict() if self.ema is not None else None,
+            scaler=acc.scaler.state_dict() if acc.scaler else None,
+            epoch=self.epoch,
+            history=self.history,
+        )
         write_atomic(path, lambda p: torch.save(state, p))
 
     def load(self, acc: Accelerator, path: Path) -> None:
-        try: s = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as e: raise ValueError(f"{path}: not a readable checkpoint ({e}); remove it to start over") from None
-        acc.unwrap_model(self.model).load_state_dict(s["model"]); self.optimizer.load_state_dict(s["optimizer"])
-        if self.ema is not None: self.ema.load_state_dict(s["ema"])
-        if acc.scaler: acc.scaler.load_state_dict(s["scaler"])
+        try:
+            s = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as e:
+            raise ValueError(
+                f"{path}: not a readable checkpoint ({e}); remove it to start over"
+            ) from None
+        acc.unwrap_model(self.model).load_state_dict(s["model"])
+        self.optimizer.load_state_dict(s["optimizer"])
+        if self.ema is not None:
+            self.ema.load_state_dict(s["ema"])
+        if acc.scaler:
+            acc.scaler.load_state_dict(s["scaler"])
         self.epoch, self.history = s["epoch"], s["history"]
 
 # %% ../nbs/31_training.ipynb #ce1f15c6
 def keep_memory() -> bool:
     "Tell glibc to keep freed memory for the next allocation; returns False where there is no glibc."
-    try: libc = ctypes.CDLL("libc.so.6")
-    except OSError: return False
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return False
     M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-    return bool(libc.mallopt(M_MMAP_MAX, 0) and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1) and libc.mallopt(M_TOP_PAD, 2**28))
+    return bool(
+        libc.mallopt(M_MMAP_MAX, 0)
+        and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        and libc.mallopt(M_TOP_PAD, 2**28)
+    )
 
 # %% ../nbs/31_training.ipynb #85df0b21
 def training_clips(cfg: TrainConfig, store: Store) -> np.ndarray:
     "Clip numbers of the part that is trained on, without the fold that is left out; folds hold every class alike, all views of one performance together (but other repetitions by the same person in several)."
     numbers = store.part(cfg.protocol, cfg.part)
-    if not len(numbers): raise ValueError(f"{cfg.data}: protocol {cfg.protocol} has no {cfg.part} clips in this store")
-    if not cfg.fold: return numbers
+    if not len(numbers):
+        raise ValueError(
+            f"{cfg.data}: protocol {cfg.protocol} has no {cfg.part} clips in this store"
+        )
+    if not cfg.fold:
+        return numbers
     i, slash, k = cfg.fold.partition("/")
-    if not (slash and i.isascii() and k.isascii() and i.isdigit() and k.isdigit() and 1 <= int(i) <= int(k) and int(k) > 1): raise ValueError(f"fold: expected for instance 1/3, found {cfg.fold!r}")
-    if int(k) > (few := np.bincount(store.index.labels[numbers])[np.unique(store.index.labels[numbers])].min()): raise ValueError(f"fold: {k} parts, but one class has only {few} clips")
+    if not (
+        slash
+        and i.isascii()
+        and k.isascii()
+        and i.isdigit()
+        and k.isdigit()
+        and 1 <= int(i) <= int(k)
+        and int(k) > 1
+    ):
+        raise ValueError(f"fold: expected for instance 1/3, found {cfg.fold!r}")
+    if int(k) > (
+        few := np.bincount(store.index.labels[numbers])[
+            np.unique(store.index.labels[numbers])
+        ].min()
+    ):
+        raise ValueError(f"fold: {k} parts, but one class has only {few} clips")
     ix = store.index
-    groups = np.unique(np.stack([ix.labels, ix.subjects, ix.setups, ix.replications])[:, numbers], axis=1, return_inverse=True)[1].ravel()  # performances
-    several = ix.subjects.any() and groups.max() + 1 < len(groups)  # seen by several cameras (where nobody says who it was, every clip is one of its own)
-    folds = (StratifiedGroupKFold if several else StratifiedKFold)(int(k), shuffle=True, random_state=0)
-    return numbers[list(folds.split(numbers, ix.labels[numbers], groups if several else None))[int(i) - 1][0]]
+    groups = np.unique(
+        np.stack([ix.labels, ix.subjects, ix.setups, ix.replications])[:, numbers],
+        axis=1,
+        return_inverse=True,
+    )[1].ravel()  # performances
+    several = ix.subjects.any() and groups.max() + 1 < len(
+        groups
+    )  # seen by several cameras (where nobody says who it was, every clip is one of its own)
+    folds = (StratifiedGroupKFold if several else StratifiedKFold)(
+        int(k), shuffle=True, random_state=0
+    )
+    return numbers[
+        list(folds.split(numbers, ix.labels[numbers], groups if several else None))[int(i) - 1][0]
+    ]
+
 
 def _setup(task: Task, say) -> tuple[Accelerator, _State, DataLoader, EpochOrder]:
     "Accelerator, model and optimizer, training batches."
     cfg = task.cfg
-    if cfg.threads: torch.set_num_threads(cfg.threads)
-    if min(cfg.epochs, cfg.batch, cfg.checkpoint_every) < 1: raise ValueError("epochs, batch and checkpoint-every must be at least 1")
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+    if min(cfg.epochs, cfg.batch, cfg.checkpoint_every) < 1:
+        raise ValueError("epochs, batch and checkpoint-every must be at least 1")
     # accelerate keeps the precision and the device of a process's first run otherwise
     AcceleratorState._reset_state(reset_partial_state=int(os.environ.get("WORLD_SIZE", 1)) == 1)
-    patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))  # the others wait while the first process judges
-    acc = Accelerator(mixed_precision=cfg.amp, cpu=pick_device(cfg.device) == "cpu", kwargs_handlers=[patience])
-    if acc.device.type == "cpu": keep_memory()
-    if cfg.amp == "fp16" and acc.device.type == "cpu": raise ValueError("fp16 needs a GPU; on a CPU use --amp no or bf16")
+    patience = InitProcessGroupKwargs(
+        timeout=timedelta(hours=12)
+    )  # the others wait while the first process judges
+    acc = Accelerator(
+        mixed_precision=cfg.amp, cpu=pick_device(cfg.device) == "cpu", kwargs_handlers=[patience]
+    )
+    if acc.device.type == "cpu":
+        keep_memory()
+    if cfg.amp == "fp16" and acc.device.type == "cpu":
+        raise ValueError("fp16 needs a GPU; on a CPU use --amp no or bf16")
     torch.manual_seed(seed_of(cfg.seed))
     model = task.model()
-    if cfg.init: say(f"started from {cfg.init}" + (f", without {', '.join(o)}" if (o := task.start_from(model)) else ""))
+    if cfg.init:
+        say(
+            f"started from {cfg.init}"
+            + (f", without {', '.join(o)}" if (o := task.start_from(model)) else "")
+        )
     order, plain = EpochOrder(len(task.numbers), cfg.seed), copy.deepcopy(model).to(acc.device)
-    ema = AveragedModel(plain, multi_avg_fn=ramped_average(cfg.ema), use_buffers=True) if cfg.ema else None  # (a deep copy too)
+    ema = (
+        AveragedModel(plain, multi_avg_fn=ramped_average(cfg.ema), use_buffers=True)
+        if cfg.ema
+        else None
+    )  # (a deep copy too)
     loader = task.loader(task.numbers, max(cfg.batch // acc.num_processes, 1), order)
     model, optimizer, loader = acc.prepare(model, task.optimizer(model), loader)
     return acc, _State(model, ema, plain, optimizer), loader, order
@@ -361,16 +553,24 @@ def _setup(task: Task, say) -> tuple[Accelerator, _State, DataLoader, EpochOrder
 def _judged(history: list[dict], ends: list[int]) -> tuple[bool, int]:
     "Was the last epoch the best cycle end so far, and how many cycle ends have passed since the best one?"
     scores = [r["val_top1"] for r in history if r["epoch"] in ends and "val_top1" in r]
-    if not scores: return False, 0
+    if not scores:
+        return False, 0
     at = scores.index(max(scores))
     return history[-1]["epoch"] in ends and at == len(scores) - 1, len(scores) - 1 - at
 
+
 def _judge(acc: Accelerator, state: _State, row: dict, task: Task) -> None:
     "Add validation loss and accuracy to the epoch's row; the first process judges for all, so that all stop together."
-    if not len(task.val): return
+    if not len(task.val):
+        return
     if acc.is_main_process:
-        logits, labels, _ = predict(state.weights(acc), task.loader(task.val, task.cfg.batch), task.pipeline, acc.device)
-        row.update(val_loss=F.cross_entropy(logits, labels).item(), val_top1=(logits.argmax(1) == labels).float().mean().item())
+        logits, labels, _ = predict(
+            state.weights(acc), task.loader(task.val, task.cfg.batch), task.pipeline, acc.device
+        )
+        row.update(
+            val_loss=F.cross_entropy(logits, labels).item(),
+            val_top1=(logits.argmax(1) == labels).float().mean().item(),
+        )
     row.update(broadcast_object_list([row])[0])
 
 # %% ../nbs/31_training.ipynb #768b079c
@@ -381,40 +581,77 @@ def train(cfg: TrainConfig, quiet: bool = False, kind: type[Task] = SkeletonTask
     info = _start(task)
     say = (lambda *a: None) if quiet or int(os.environ.get("RANK", 0)) else print
     acc, state, loader, order = _setup(task, say)
-    if (out / "checkpoint.pt").is_file(): state.load(acc, out / "checkpoint.pt")
+    if (out / "checkpoint.pt").is_file():
+        state.load(acc, out / "checkpoint.pt")
     if acc.is_main_process:
         write_json(out / "config.json", info.as_dict())
         names = sorted({*store.index.names[task.numbers].tolist(), *task.also_seen()})
         write_atomic(out / "trained_on.txt", lambda p: p.write_text("\n".join(names) + "\n"))
     ends = cycle_ends(cfg.epochs, cfg.schedule)
-    if cfg.epochs not in ends: say(f"note: {cfg.epochs} epochs end inside a cycle, at a high learning rate (cycles end after 10, 30, 70, 150 epochs)")
+    if cfg.epochs not in ends:
+        say(
+            f"note: {cfg.epochs} epochs end inside a cycle, at a high learning rate (cycles end after 10, 30, 70, 150 epochs)"
+        )
     ends = ends or [cfg.epochs]
     stopped = lambda: bool(cfg.patience) and _judged(state.history, ends)[1] >= cfg.patience
     while state.epoch < cfg.epochs and not stopped():
         order.epoch = state.epoch
         loss, top1 = train_epoch(acc, state, loader, task)
         state.epoch += 1
-        row = dict(epoch=state.epoch, lr=lr_at(state.epoch - 1e-9, cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup), loss=loss, top1=top1)
+        row = dict(
+            epoch=state.epoch,
+            lr=lr_at(state.epoch - 1e-9, cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup),
+            loss=loss,
+            top1=top1,
+        )
         _judge(acc, state, row, task)
         state.history.append(row)
-        say("  ".join(f"{k} {v:.3g}" if k == "lr" else f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}/{cfg.epochs}" for k, v in row.items()))
-        _save_epoch(acc, state, cfg, out, _judged(state.history, ends)[0], stopped() or state.epoch == cfg.epochs)
-    if stopped(): say(f"stopped after {state.epoch} epochs: the last {cfg.patience} cycle ends were not better")
+        say(
+            "  ".join(
+                f"{k} {v:.3g}"
+                if k == "lr"
+                else f"{k} {v:.4f}"
+                if isinstance(v, float)
+                else f"{k} {v}/{cfg.epochs}"
+                for k, v in row.items()
+            )
+        )
+        _save_epoch(
+            acc,
+            state,
+            cfg,
+            out,
+            _judged(state.history, ends)[0],
+            stopped() or state.epoch == cfg.epochs,
+        )
+    if stopped():
+        say(
+            f"stopped after {state.epoch} epochs: the last {cfg.patience} cycle ends were not better"
+        )
     acc.wait_for_everyone()
     return state.history
 
 # %% ../nbs/31_training.ipynb #9a77d805
-def _save_epoch(acc: Accelerator, state: _State, cfg: TrainConfig, out: Path, better: bool, final: bool) -> None:
+def _save_epoch(
+    acc: Accelerator, state: _State, cfg: TrainConfig, out: Path, better: bool, final: bool
+) -> None:
     "Curves every epoch; best weights when they are; checkpoint every few epochs and at the end."
-    if not acc.is_main_process: return
+    if not acc.is_main_process:
+        return
     from torch.utils.tensorboard import SummaryWriter
+
     with SummaryWriter(str(out / "tensorboard"), purge_step=state.epoch) as board:
         for k, v in state.history[-1].items():
-            if k != "epoch": board.add_scalar(k, v, state.epoch)
+            if k != "epoch":
+                board.add_scalar(k, v, state.epoch)
     weights = {k: v.contiguous() for k, v in state.weights(acc).state_dict().items()}
-    if better: write_atomic(out / "best.safetensors", lambda p: save_file(weights, p))
-    if final: write_atomic(out / "last.safetensors", lambda p: save_file(weights, p))
-    if final or state.epoch % cfg.checkpoint_every == 0: write_json(out / "history.json", state.history); state.save(acc, out / "checkpoint.pt")
+    if better:
+        write_atomic(out / "best.safetensors", lambda p: save_file(weights, p))
+    if final:
+        write_atomic(out / "last.safetensors", lambda p: save_file(weights, p))
+    if final or state.epoch % cfg.checkpoint_every == 0:
+        write_json(out / "history.json", state.history)
+        state.save(acc, out / "checkpoint.pt")
 
 # %% ../nbs/31_training.ipynb #4e4ff279
 def trained(cfg: Any, history: list[dict]) -> str:

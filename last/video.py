@@ -23,23 +23,30 @@ def frames_at(
     rng: np.random.Generator | None = None,  # given: a random frame of each piece, for training
 ) -> np.ndarray:  # (frames,) int
     "One frame of each of equal pieces of n frames: the middle one, or a random one; short clips repeat some."
-    return ((np.arange(frames) + (0.5 if rng is None else rng.random(frames))) * n / frames).astype(int)
+    return ((np.arange(frames) + (0.5 if rng is None else rng.random(frames))) * n / frames).astype(
+        int
+    )
+
 
 def crop_size(width: int, height: int, size: int, how: str) -> tuple[int, int]:
     "Width and height to resize to, so that the short side (or, squashed, both sides) have `size` pixels."
-    if min(width, height) < 32: raise ValueError(f"pictures of {width} x {height}, too small to show anything")
-    if how == "squash": return size, size
+    if min(width, height) < 32:
+        raise ValueError(f"pictures of {width} x {height}, too small to show anything")
+    if how == "squash":
+        return size, size
     scale = size / min(width, height)
     return max(round(width * scale), size), max(round(height * scale), size)
+
 
 def center(video: np.ndarray, size: int) -> np.ndarray:
     "(T, H, W, 3) -> (T, size, size, 3), from the middle."
     top, left = (video.shape[1] - size) // 2, (video.shape[2] - size) // 2
-    return video[:, top:top + size, left:left + size]
+    return video[:, top : top + size, left : left + size]
 
 # %% ../nbs/41_video.ipynb #e37729fc
 def _with_decord(path: str, at: Callable, size: int, how: str) -> tuple[np.ndarray, int]:
     import decord
+
     decord.logging.set_level(decord.logging.QUIET)  # damage is reported as an error, once
     first = decord.VideoReader(path, num_threads=1)
     height, width = first[0].shape[:2]
@@ -47,17 +54,24 @@ def _with_decord(path: str, at: Callable, size: int, how: str) -> tuple[np.ndarr
     reader = decord.VideoReader(path, num_threads=1, width=w, height=h)
     return reader.get_batch(at(len(reader))).asnumpy(), len(reader)
 
+
 def _with_av(path: str, at: Callable, size: int, how: str) -> tuple[np.ndarray, int]:
     import av
+
     with av.open(path) as box:
         pictures = list(box.decode(video=0))
     w, h = crop_size(pictures[0].width, pictures[0].height, size, how)
-    return np.stack([pictures[i].to_ndarray(format="rgb24", width=w, height=h) for i in at(len(pictures))]), len(pictures)
+    return np.stack(
+        [pictures[i].to_ndarray(format="rgb24", width=w, height=h) for i in at(len(pictures))]
+    ), len(pictures)
+
 
 def promised_frames(path: str) -> int:
     "Number of frames that the file's header claims; 0 where it does not say."
     import av
-    with av.open(path) as box: return box.streams.video[0].frames
+
+    with av.open(path) as box:
+        return box.streams.video[0].frames
 
 # %% ../nbs/41_video.ipynb #11f8f2b1
 def read_video(
@@ -70,18 +84,30 @@ def read_video(
 ) -> np.ndarray:  # (frames, size, size, 3) uint8, RGB
     "Evenly spread frames of a video; a ParseError names a file that is missing, empty, cut short or no video."
     path = Path(path)
-    if not path.is_file(): raise ParseError(f"{path}: no such file")
-    if not path.stat().st_size: raise ParseError(f"{path}: empty file")
+    if not path.is_file():
+        raise ParseError(f"{path}: no such file")
+    if not path.stat().st_size:
+        raise ParseError(f"{path}: empty file")
     library = library or ("decord" if find_spec("decord") else "av")
     try:
         promised, at = promised_frames(str(path)), lambda n: frames_at(n, frames or n, rng)
         video, n = (_with_decord if library == "decord" else _with_av)(str(path), at, size, how)
-    except ImportError: raise ImportError("reading videos needs av (and, where there is a wheel, decord): pip install -e '.[teacher]' in the repository") from None
-    except Exception as e: raise ParseError(f"{path}: not a video that can be read ({(str(e).strip() or type(e).__name__).splitlines()[-1][:120]})") from None
-    if n < promised: raise ParseError(f"{path}: cut short, {n} of {promised} frames are there")
+    except ImportError:
+        raise ImportError(
+            "reading videos needs av (and, where there is a wheel, decord): pip install -e '.[teacher]' in the repository"
+        ) from None
+    except Exception as e:
+        raise ParseError(
+            f"{path}: not a video that can be read ({(str(e).strip() or type(e).__name__).splitlines()[-1][:120]})"
+        ) from None
+    if n < promised:
+        raise ParseError(f"{path}: cut short, {n} of {promised} frames are there")
     return center(video, size)
+
 
 def normalize_video(video: Tensor) -> Tensor:
     "(B, T, H, W, 3) uint8 -> (B, 3, T, H, W) float, by ImageNet's mean and deviation."
-    mean, std = (torch.tensor(v, device=video.device) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    mean, std = (
+        torch.tensor(v, device=video.device) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
     return ((video.float() / 255 - mean) / std).permute(0, 4, 1, 2, 3)

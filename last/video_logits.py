@@ -33,34 +33,52 @@ from .video_training import VideoClips, find_videos, load_video_run, save_array
 @dataclass
 class VideoLogitsConfig:
     "Ask video networks about the clips of a store, once; then pack the answers for `distill`."
-    runs: list[str]  # folders of `teacher-finetune`; a clip is for the first that was not trained on it
+
+    runs: list[
+        str
+    ]  # folders of `teacher-finetune`; a clip is for the first that was not trained on it
     data: str  # folder of the store
     videos: str  # folder with the clips' videos
     out: str  # folder for <clip>.npy, and teacher.npz in the end
-    seen: Literal["leave", "use"] = "leave"  # clips that all runs were trained on: not asked about, or asked of the first
+    seen: Literal["leave", "use"] = (
+        "leave"  # clips that all runs were trained on: not asked about, or asked of the first
+    )
     features: bool = False  # keep the vectors before the classifier too, for `distill --gamma`
-    verify: bool = False  # ask nothing: check what is there, say which training clips lack answers, pack
+    verify: bool = (
+        False  # ask nothing: check what is there, say which training clips lack answers, pack
+    )
     batch: int = 8
     amp: Literal["no", "fp16", "bf16"] = "no"  # precision of the network
     cache: str = ""  # folder of decoded videos, as in `teacher-finetune`
     workers: int = 0  # processes that decode; 0: in the main one
     device: str = ""  # cpu or cuda; default: the GPU if there is one
 
+
 class _Readable(Dataset):
     "Like VideoClips, but what cannot be read comes as its error."
-    def __init__(self, clips: VideoClips): self.clips = clips
-    def __len__(self): return len(self.clips)
+
+    def __init__(self, clips: VideoClips):
+        self.clips = clips
+
+    def __len__(self):
+        return len(self.clips)
+
     def __getitem__(self, k: int) -> tuple[int, Tensor | str]:
         n = int(self.clips.numbers[k])
-        try: return n, torch.from_numpy(np.ascontiguousarray(self.clips.read(n)))
-        except ParseError as e: return n, str(e)
+        try:
+            return n, torch.from_numpy(np.ascontiguousarray(self.clips.read(n)))
+        except ParseError as e:
+            return n, str(e)
 
-def _as_list(items: list) -> list: return items
+
+def _as_list(items: list) -> list:
+    return items
 
 # %% ../nbs/44_video_logits.ipynb #c1214424
 @dataclass
 class _Plan:
     "Who is asked about what."
+
     store: Store
     protocol: str
     part: str
@@ -68,42 +86,86 @@ class _Plan:
     asked: np.ndarray  # (clips,) number of the run, -1: none
     identity: dict  # what must not change while the answers are collected
 
+
 def _plan(cfg: VideoLogitsConfig) -> _Plan:
     "Check the runs, and give each clip to one."
-    if not cfg.runs: raise ValueError("no runs given")
+    if not cfg.runs:
+        raise ValueError("no runs given")
     store, parts, weights, seen, widths = Store(cfg.data), set(), [], [], set()
     for folder in cfg.runs:
         network, _, info = load_video_run(folder)
-        if info.fingerprint != store.fingerprint: raise ValueError(f"{folder}: trained on other data than {cfg.data}")
+        if info.fingerprint != store.fingerprint:
+            raise ValueError(f"{folder}: trained on other data than {cfg.data}")
         parts.add((info.protocol, info.part))
-        if len(parts) > 1: raise ValueError(f"{folder}: trained under {parts.pop()}, an earlier run under {parts.pop()}; a teacher's runs share protocol and part")
-        weights.append(hashlib.sha256((Path(folder) / "last.safetensors").read_bytes()).hexdigest()[:16])
+        if len(parts) > 1:
+            raise ValueError(
+                f"{folder}: trained under {parts.pop()}, an earlier run under {parts.pop()}; a teacher's runs share protocol and part"
+            )
+        weights.append(
+            hashlib.sha256((Path(folder) / "last.safetensors").read_bytes()).hexdigest()[:16]
+        )
         seen.append(trained_on(folder))
         widths.add(network.head.in_features)
-    asked = np.array([next((i for i, s in enumerate(seen) if n not in s), 0 if cfg.seen == "use" else -1) for n in store.index.names.tolist()])
+    asked = np.array(
+        [
+            next((i for i, s in enumerate(seen) if n not in s), 0 if cfg.seen == "use" else -1)
+            for n in store.index.names.tolist()
+        ]
+    )
     protocol, part = parts.pop()
-    if cfg.features and len(widths) > 1: raise ValueError(f"features: the runs' vectors have different lengths ({', '.join(map(str, sorted(widths)))})")
+    if cfg.features and len(widths) > 1:
+        raise ValueError(
+            f"features: the runs' vectors have different lengths ({', '.join(map(str, sorted(widths)))})"
+        )
     own = asked[store.part(protocol, part)] < 0
-    if own.all(): raise ValueError("every run was trained on every training clip: train runs with --fold 1/3, 2/3, 3/3, or take --seen use")
-    if own.any(): warnings.warn(f"{own.sum()} of {len(own)} training clips will have no answer, because all these runs were trained on them; add the runs of the other folds, or take --seen use")
-    return _Plan(store, protocol, part, seen, asked, dict(weights=weights, fingerprint=store.fingerprint, classes=list(store.classes), seen=cfg.seen, features=cfg.features))
+    if own.all():
+        raise ValueError(
+            "every run was trained on every training clip: train runs with --fold 1/3, 2/3, 3/3, or take --seen use"
+        )
+    if own.any():
+        warnings.warn(
+            f"{own.sum()} of {len(own)} training clips will have no answer, because all these runs were trained on them; add the runs of the other folds, or take --seen use"
+        )
+    return _Plan(
+        store,
+        protocol,
+        part,
+        seen,
+        asked,
+        dict(
+            weights=weights,
+            fingerprint=store.fingerprint,
+            classes=list(store.classes),
+            seen=cfg.seen,
+            features=cfg.features,
+        ),
+    )
+
 
 def _check_folder(out: Path, plan: _Plan, write: bool) -> None:
     "teacher.json of a folder of answers: there and the same, or new."
     file = out / "teacher.json"
     if file.is_file():
-        if json.loads(file.read_text()) != plan.identity: raise ValueError(f"{out}: holds answers of another teacher, of other data, or with other --seen or --features; choose another --out")
-    elif write: write_json(file, plan.identity)
+        if json.loads(file.read_text()) != plan.identity:
+            raise ValueError(
+                f"{out}: holds answers of another teacher, of other data, or with other --seen or --features; choose another --out"
+            )
+    elif write:
+        write_json(file, plan.identity)
 
 # %% ../nbs/44_video_logits.ipynb #c7f0931f
-def _answer(model: torch.nn.Module, items: list, cfg: VideoLogitsConfig, device: str) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+def _answer(
+    model: torch.nn.Module, items: list, cfg: VideoLogitsConfig, device: str
+) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
     "Logits and features of a batch, by the number of the clip."
     kind = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(cfg.amp)
     with torch.autocast(device.partition(":")[0], kind, enabled=kind is not None):
         found = model.get_features(normalize_video(torch.stack([v for _, v in items]).to(device)))
         logits = model.head(found)
     numbers = [n for n, _ in items]
-    return dict(zip(numbers, logits.float().cpu().numpy())), dict(zip(numbers, found.float().cpu().numpy()))
+    return dict(zip(numbers, logits.float().cpu().numpy())), dict(
+        zip(numbers, found.float().cpu().numpy())
+    )
 
 # %% ../nbs/44_video_logits.ipynb #f8c1c8b5
 @torch.no_grad()
@@ -112,38 +174,71 @@ def teacher_logits(cfg: VideoLogitsConfig) -> dict:
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     plan, out = _plan(cfg), Path(cfg.out)
     _check_folder(out, plan, write=rank == 0 and not cfg.verify)
-    if cfg.verify: return verify_logits(cfg, plan) if rank == 0 else {}
+    if cfg.verify:
+        return verify_logits(cfg, plan) if rank == 0 else {}
     names = plan.store.index.names.tolist()
     files, problems = find_videos(cfg.videos, names), out / f"failed_{rank}.txt"
     problems.unlink(missing_ok=True)  # of an earlier call
     mine = [n for n in range(rank, len(names), world) if plan.asked[n] >= 0]
     todo = [n for n in mine if not (out / f"{names[n]}.npy").is_file()]
-    failed = {names[n]: f"{cfg.videos}: no video of {names[n]}" for n in todo if names[n] not in files}
+    failed = {
+        names[n]: f"{cfg.videos}: no video of {names[n]}" for n in todo if names[n] not in files
+    }
     device = pick_device(cfg.device)
-    if device == "cuda": device = f"cuda:{int(os.environ.get('LOCAL_RANK', rank)) % torch.cuda.device_count()}"
-    spent, bar = [0.0, 0.0], tqdm(total=len(todo) - len(failed), desc="clips", disable=rank > 0 or None)
+    if device == "cuda":
+        device = f"cuda:{int(os.environ.get('LOCAL_RANK', rank)) % torch.cuda.device_count()}"
+    spent, bar = (
+        [0.0, 0.0],
+        tqdm(total=len(todo) - len(failed), desc="clips", disable=rank > 0 or None),
+    )
     for i, folder in enumerate(cfg.runs):
         numbers = np.array([n for n in todo if plan.asked[n] == i and names[n] in files], int)
-        if not len(numbers): continue
+        if not len(numbers):
+            continue
         model, run, _ = load_video_run(folder)
         model.to(device).requires_grad_(False)
         clips = VideoClips(plan.store, files, numbers, run, cfg.cache)
-        loader, start = DataLoader(_Readable(clips), cfg.batch, num_workers=cfg.workers, collate_fn=_as_list), time.perf_counter()
+        loader, start = (
+            DataLoader(_Readable(clips), cfg.batch, num_workers=cfg.workers, collate_fn=_as_list),
+            time.perf_counter(),
+        )
         for items in loader:
             failed |= {names[n]: video for n, video in items if isinstance(video, str)}
             good = [(n, video) for n, video in items if not isinstance(video, str)]
             read = time.perf_counter()
             logits, features = _answer(model, good, cfg, device) if good else ({}, {})
             for n, a in logits.items():
-                if not (np.isfinite(a).all() and np.isfinite(features[n]).all()): failed[names[n]] = f"{files[names[n]]}: the network's answer is not finite; try --amp bf16 or no"; continue
-                if cfg.features: write_atomic(out / "features" / f"{names[n]}.npy", lambda p: save_array(p, features[n]))
+                if not (np.isfinite(a).all() and np.isfinite(features[n]).all()):
+                    failed[names[n]] = (
+                        f"{files[names[n]]}: the network's answer is not finite; try --amp bf16 or no"
+                    )
+                    continue
+                if cfg.features:
+                    write_atomic(
+                        out / "features" / f"{names[n]}.npy", lambda p: save_array(p, features[n])
+                    )
                 write_atomic(out / f"{names[n]}.npy", lambda p: save_array(p, a))
             end = time.perf_counter()
-            spent[0] += read - start; spent[1] += end - read; start = end
+            spent[0] += read - start
+            spent[1] += end - read
+            start = end
             bar.update(len(items))
     done = len(todo) - len(failed)
-    if failed: write_atomic(problems, lambda p: p.write_text("\n".join(f"{n}\t{e}" for n, e in failed.items()) + "\n"))
-    result = dict(out=cfg.out, asked=done, there_before=len(mine) - len(todo), failed=failed, seconds=sum(spent), reading=spent[0], network=spent[1], clips_per_second=done / sum(spent) if done else float("nan"))
+    if failed:
+        write_atomic(
+            problems,
+            lambda p: p.write_text("\n".join(f"{n}\t{e}" for n, e in failed.items()) + "\n"),
+        )
+    result = dict(
+        out=cfg.out,
+        asked=done,
+        there_before=len(mine) - len(todo),
+        failed=failed,
+        seconds=sum(spent),
+        reading=spent[0],
+        network=spent[1],
+        clips_per_second=done / sum(spent) if done else float("nan"),
+    )
     return result | (verify_logits(cfg, plan) if world == 1 else {})
 
 # %% ../nbs/44_video_logits.ipynb #1855ff39
@@ -151,28 +246,80 @@ def verify_logits(cfg: VideoLogitsConfig, plan: _Plan) -> dict:
     "Read every answer, say what is missing or broken, and pack the rest into teacher.npz."
     out, store, classes = Path(cfg.out), plan.store, len(plan.store.classes)
     names, answers, features, source, broken = [], [], [], [], []
-    for n, name in enumerate(tqdm(store.index.names.tolist(), "verifying", leave=False, disable=None)):
-        if plan.asked[n] < 0 or not (out / f"{name}.npy").is_file(): continue
+    for n, name in enumerate(
+        tqdm(store.index.names.tolist(), "verifying", leave=False, disable=None)
+    ):
+        if plan.asked[n] < 0 or not (out / f"{name}.npy").is_file():
+            continue
         try:
             a = np.load(out / f"{name}.npy", allow_pickle=False)
-            f = np.load(out / "features" / f"{name}.npy", allow_pickle=False) if cfg.features else np.zeros(0, np.float32)
-            if a.shape != (classes,): raise ValueError(f"expected {classes} numbers, found {a.shape}")
-            if not (np.isfinite(a).all() and np.isfinite(f).all()): raise ValueError("not finite")
-        except (ValueError, OSError, EOFError) as e: broken.append(f"{out / f'{name}.npy'}: {e}"); continue
-        names.append(name); answers.append(a); features.append(f); source.append(plan.asked[n])
-    if not names: raise ValueError(f"{out}: no answers here yet" + (f", {len(broken)} broken ones, for instance {broken[0]}" if broken else ""))
-    said = TeacherLogits(np.array(names), np.stack(answers).astype(np.float32), np.stack(features).astype(np.float32), np.array(source), np.array(store.classes), np.array(sorted(set().union(*plan.seen))), store.fingerprint)
+            f = (
+                np.load(out / "features" / f"{name}.npy", allow_pickle=False)
+                if cfg.features
+                else np.zeros(0, np.float32)
+            )
+            if a.shape != (classes,):
+                raise ValueError(f"expected {classes} numbers, found {a.shape}")
+            if not (np.isfinite(a).all() and np.isfinite(f).all()):
+                raise ValueError("not finite")
+        except (ValueError, OSError, EOFError) as e:
+            broken.append(f"{out / f'{name}.npy'}: {e}")
+            continue
+        names.append(name)
+        answers.append(a)
+        features.append(f)
+        source.append(plan.asked[n])
+    if not names:
+        raise ValueError(
+            f"{out}: no answers here yet"
+            + (f", {len(broken)} broken ones, for instance {broken[0]}" if broken else "")
+        )
+    said = TeacherLogits(
+        np.array(names),
+        np.stack(answers).astype(np.float32),
+        np.stack(features).astype(np.float32),
+        np.array(source),
+        np.array(store.classes),
+        np.array(sorted(set().union(*plan.seen))),
+        store.fingerprint,
+    )
     said.save(out / "teacher.npz")
-    logits, (training, test) = said.of(store)[0].numpy(), (store.part(plan.protocol, p) for p in (plan.part, "test" if plan.part == "train" else "val"))
+    logits, (training, test) = (
+        said.of(store)[0].numpy(),
+        (
+            store.part(plan.protocol, p)
+            for p in (plan.part, "test" if plan.part == "train" else "val")
+        ),
+    )
     there = ~np.isnan(logits).any(1)
     missing = store.index.names[training[~there[training]]].tolist()
-    result = dict(packed=str(out / "teacher.npz"), answers=len(names), training=len(training), missing=missing, broken=broken)
+    result = dict(
+        packed=str(out / "teacher.npz"),
+        answers=len(names),
+        training=len(training),
+        missing=missing,
+        broken=broken,
+    )
     for part, numbers in (("training", training[there[training]]), ("test", test[there[test]])):
-        if not len(numbers): continue
+        if not len(numbers):
+            continue
         s = Scores(store.index.names[numbers], store.index.labels[numbers], logits[numbers])
         sure, right, share = reliability(s)
-        result[part + "_scores"] = dict(clips=len(numbers), top1=100 * float((s.logits.argmax(1) == s.labels).mean()), ece=float(np.nansum(np.abs(sure - right) * share)))
-    write_json(out / "summary.json", result | dict(runs=[info.config for _, _, info in map(load_video_run, cfg.runs)], seen=cfg.seen, fingerprint=store.fingerprint, environment=environment()))
+        result[part + "_scores"] = dict(
+            clips=len(numbers),
+            top1=100 * float((s.logits.argmax(1) == s.labels).mean()),
+            ece=float(np.nansum(np.abs(sure - right) * share)),
+        )
+    write_json(
+        out / "summary.json",
+        result
+        | dict(
+            runs=[info.config for _, _, info in map(load_video_run, cfg.runs)],
+            seen=cfg.seen,
+            fingerprint=store.fingerprint,
+            environment=environment(),
+        ),
+    )
     return result
 
 # %% ../nbs/44_video_logits.ipynb #9bcf51bc
@@ -180,7 +327,9 @@ def answered(cfg: VideoLogitsConfig, result: dict) -> str:
     "What `teacher-logits` prints."
     lines = []
     if "asked" in result:
-        lines.append(f"asked about {result['asked']} clips, {result['there_before']} answers were there before")
+        lines.append(
+            f"asked about {result['asked']} clips, {result['there_before']} answers were there before"
+        )
     if result.get("asked"):
         slow = "decoding" if result["reading"] > result["network"] else "the network"
         hours = 114480 / result["clips_per_second"] / 3600
@@ -193,7 +342,9 @@ def answered(cfg: VideoLogitsConfig, result: dict) -> str:
         lines.append(f"{len(failed)} videos cannot be read, listed in {cfg.out}/failed_*.txt:")
         lines += [f"  {why}" for why in list(failed.values())[:5]]
     if "packed" not in result:
-        lines.append(f"this is one of several processes; when all are done: the same command with --verify packs {cfg.out}")
+        lines.append(
+            f"this is one of several processes; when all are done: the same command with --verify packs {cfg.out}"
+        )
         return "\n".join(lines)
 
     if broken := result["broken"]:
@@ -206,9 +357,17 @@ def answered(cfg: VideoLogitsConfig, result: dict) -> str:
         )
     for part in ("training", "test"):
         if found := result.get(part + "_scores"):
-            lines.append(f"{part} clips: right on {found['top1']:.1f} % of {found['clips']}, calibration error {found['ece']:.3f}")
+            lines.append(
+                f"{part} clips: right on {found['top1']:.1f} % of {found['clips']}, calibration error {found['ece']:.3f}"
+            )
 
     return "\n".join([*lines, f"{result['answers']} answers packed in {result['packed']}"])
 
 
-VIDEO_LOGITS = Command("ask video networks about every clip, for `distill`", VideoLogitsConfig, teacher_logits, answered, resumes=True)
+VIDEO_LOGITS = Command(
+    "ask video networks about every clip, for `distill`",
+    VideoLogitsConfig,
+    teacher_logits,
+    answered,
+    resumes=True,
+)

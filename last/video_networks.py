@@ -25,18 +25,31 @@ def import_timm() -> None:
     found = find_spec("torchvision")
     if found and not hasattr(torch.ops.torchvision, "nms"):
         try:
-            for file in Path(found.submodule_search_locations[0]).glob("_C*.so"): torch.ops.load_library(file)
-        except OSError: pass  # built for another torch
+            for file in Path(found.submodule_search_locations[0]).glob("_C*.so"):
+                torch.ops.load_library(file)
+        except OSError:
+            pass  # built for another torch
         if not hasattr(torch.ops.torchvision, "nms"):
-            import_timm.library = torch.library.Library("torchvision", "DEF")  # kept: it goes with its object
-            for name in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor", "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"): import_timm.library.define(name)
-    try: import timm  # noqa: F401
-    except ImportError: raise ImportError("the video teacher needs timm: pip install -e '.[teacher]' in the repository") from None
+            import_timm.library = torch.library.Library(
+                "torchvision", "DEF"
+            )  # kept: it goes with its object
+            for name in (
+                "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+                "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+            ):
+                import_timm.library.define(name)
+    try:
+        import timm  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "the video teacher needs timm: pip install -e '.[teacher]' in the repository"
+        ) from None
 
 # %% ../nbs/42_video_networks.ipynb #62591d75
 @dataclass(frozen=True)
 class VideoMAEConfig:
     "The shape of a VideoMAE V2 classifier."
+
     width: int = 768
     depth: int = 12
     heads: int = 12
@@ -46,27 +59,37 @@ class VideoMAEConfig:
     tubelet: int = 2  # frames in a token
 
     @property
-    def tokens(self) -> int: return self.frames // self.tubelet * (self.size // self.patch) ** 2
+    def tokens(self) -> int:
+        return self.frames // self.tubelet * (self.size // self.patch) ** 2
+
 
 VIDEO_NETWORKS: dict = dict(vit_b=VideoMAEConfig(), vit_s=VideoMAEConfig(384, 12, 6))  # by name
+
 
 def check_video(video: Tensor, cfg) -> None:
     "An error if a batch of videos has another shape than a network takes."
     expected = (3, cfg.frames, cfg.size, cfg.size)
-    if tuple(video.shape[1:]) != expected: raise ValueError(f"expected videos (B, {', '.join(map(str, expected))}), found {tuple(video.shape)}")
+    if tuple(video.shape[1:]) != expected:
+        raise ValueError(
+            f"expected videos (B, {', '.join(map(str, expected))}), found {tuple(video.shape)}"
+        )
+
 
 class TubeletEmbed(nn.Module):
     "Each box of the video as one token."
+
     def __init__(self, c: VideoMAEConfig):
         super().__init__()
         box = (c.tubelet, c.patch, c.patch)
         self.proj = nn.Conv3d(3, c.width, box, stride=box)
 
-    def forward(self, x: Tensor) -> Tensor: return self.proj(x).flatten(2).mT  # (B, 3, T, H, W) -> (B, tokens, width)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(x).flatten(2).mT  # (B, 3, T, H, W) -> (B, tokens, width)
 
 # %% ../nbs/42_video_networks.ipynb #c69708db
 class VideoMAE(nn.Module):
     "VideoMAE V2 classifier (Wang et al., CVPR 2023; the network of Tong et al., NeurIPS 2022); weights carry the authors' names."
+
     def __init__(
         self,
         cfg: VideoMAEConfig = VIDEO_NETWORKS["vit_b"],
@@ -76,37 +99,56 @@ class VideoMAE(nn.Module):
         super().__init__()
         import_timm()
         from timm.models.beit import Block
+
         self.cfg, norm = cfg, partial(nn.LayerNorm, eps=1e-6)
         self.patch_embed = TubeletEmbed(cfg)
-        self.register_buffer("pos_embed", sine_code(cfg.tokens, cfg.width)[None], persistent=False)  # not learned, not in checkpoints
-        self.blocks = nn.ModuleList(Block(cfg.width, cfg.heads, mlp_ratio=4.0, qkv_bias=True, drop_path=p, norm_layer=norm) for p in torch.linspace(0, drop_path, cfg.depth).tolist())
+        self.register_buffer(
+            "pos_embed", sine_code(cfg.tokens, cfg.width)[None], persistent=False
+        )  # not learned, not in checkpoints
+        self.blocks = nn.ModuleList(
+            Block(cfg.width, cfg.heads, mlp_ratio=4.0, qkv_bias=True, drop_path=p, norm_layer=norm)
+            for p in torch.linspace(0, drop_path, cfg.depth).tolist()
+        )
         self.fc_norm, self.head = norm(cfg.width), nn.Linear(cfg.width, classes)
 
-    def group_matcher(self, coarse: bool = False) -> dict: return dict(stem=r"^patch_embed", blocks=[(r"^blocks\.(\d+)", None), (r"^fc_norm", (99999,))])  # layers, for timm's layer-wise rates
+    def group_matcher(self, coarse: bool = False) -> dict:
+        return dict(
+            stem=r"^patch_embed", blocks=[(r"^blocks\.(\d+)", None), (r"^fc_norm", (99999,))]
+        )  # layers, for timm's layer-wise rates
 
     def get_features(self, video: Tensor) -> Tensor:  # (B, 3, T, H, W), normalized -> (B, width)
         "The vector before the classifier: mean over tokens, normalized."
         check_video(video, self.cfg)
         x = self.patch_embed(video) + self.pos_embed
-        for block in self.blocks: x = block(x)
+        for block in self.blocks:
+            x = block(x)
         return self.fc_norm(x.mean(1))
 
-    def forward(self, video: Tensor) -> Tensor: return self.head(self.get_features(video))  # (B, classes)
+    def forward(self, video: Tensor) -> Tensor:
+        return self.head(self.get_features(video))  # (B, classes)
 
 # %% ../nbs/42_video_networks.ipynb #8d66f1fb
 @dataclass(frozen=True)
 class ShiftResNetConfig:
     "The shape of a ResNet with temporal shifts."
-    channels: tuple[int, ...] = (16, 32, 64, 128)  # of its four blocks, each at half the resolution of the one before
+
+    channels: tuple[int, ...] = (
+        16,
+        32,
+        64,
+        128,
+    )  # of its four blocks, each at half the resolution of the one before
     frames: int = 8
     size: int = 112  # pixels, both ways
     motion: bool = True  # subtract the clip's mean picture, and bring what is left to deviation 1
+
 
 VIDEO_NETWORKS["tsm"] = ShiftResNetConfig()
 
 # %% ../nbs/42_video_networks.ipynb #95d2f315
 class ShiftedConv(nn.Module):
     "A 2-D convolution whose input comes in part from the frames before and behind."
+
     def __init__(self, conv: nn.Module, frames: int):
         super().__init__()
         self.conv, self.frames = conv, frames
@@ -116,20 +158,32 @@ class ShiftedConv(nn.Module):
         clips = x.permute(0, 2, 3, 1).reshape(-1, self.frames, H * W, C)
         return self.conv(temporal_shift(clips).reshape(-1, H, W, C).permute(0, 3, 1, 2))
 
+
 class ShiftResNet(nn.Module):
     "ResNet over single frames, with temporal shifts inside its residual blocks; mean over frames (Lin et al., ICCV 2019)."
+
     def __init__(self, cfg: ShiftResNetConfig, classes: int, drop_path: float = 0.0):
         super().__init__()
         import_timm()
         from timm.models.resnet import BasicBlock, ResNet
+
         self.cfg = cfg
-        self.net = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=0, channels=cfg.channels, drop_path_rate=drop_path)
-        self.net.conv1, self.net.maxpool = nn.Conv2d(3, 64, 7, 4, 3, bias=False), nn.Identity()  # to a quarter of the resolution at once: most of the time would go into the stem
+        self.net = ResNet(
+            BasicBlock, (1, 1, 1, 1), num_classes=0, channels=cfg.channels, drop_path_rate=drop_path
+        )
+        self.net.conv1, self.net.maxpool = (
+            nn.Conv2d(3, 64, 7, 4, 3, bias=False),
+            nn.Identity(),
+        )  # to a quarter of the resolution at once: most of the time would go into the stem
         for block in self.net.modules():
-            if isinstance(block, BasicBlock): block.conv1 = ShiftedConv(block.conv1, cfg.frames)
+            if isinstance(block, BasicBlock):
+                block.conv1 = ShiftedConv(block.conv1, cfg.frames)
         self.head = nn.Linear(cfg.channels[-1], classes)
 
-    def group_matcher(self, coarse: bool = False) -> dict: return dict(stem=r"^net\.(?:conv1|bn1)", blocks=[(r"^net\.layer(\d+)", None)])  # layers, for timm's layer-wise rates
+    def group_matcher(self, coarse: bool = False) -> dict:
+        return dict(
+            stem=r"^net\.(?:conv1|bn1)", blocks=[(r"^net\.layer(\d+)", None)]
+        )  # layers, for timm's layer-wise rates
 
     def get_features(self, video: Tensor) -> Tensor:  # (B, 3, T, H, W), normalized -> (B, channels)
         "Mean over frames of the vectors before the classifier."
@@ -137,9 +191,14 @@ class ShiftResNet(nn.Module):
         if self.cfg.motion:
             video = video - video.mean(2, keepdim=True)
             video = video / video.std((1, 2, 3, 4), keepdim=True).clamp(min=1e-3)
-        return self.net(video.transpose(1, 2).flatten(0, 1)).view(len(video), self.cfg.frames, -1).mean(1)
+        return (
+            self.net(video.transpose(1, 2).flatten(0, 1))
+            .view(len(video), self.cfg.frames, -1)
+            .mean(1)
+        )
 
-    def forward(self, video: Tensor) -> Tensor: return self.head(self.get_features(video))  # (B, classes)
+    def forward(self, video: Tensor) -> Tensor:
+        return self.head(self.get_features(video))  # (B, classes)
 
 # %% ../nbs/42_video_networks.ipynb #8ad096ac
 def video_shape(
@@ -148,38 +207,68 @@ def video_shape(
     size: int = 0,  # pixels; 0: as the network is meant
 ) -> VideoMAEConfig | ShiftResNetConfig:
     "The shape of a video network of the table `VIDEO_NETWORKS`, for other frames or pixels if wished."
-    if name not in VIDEO_NETWORKS: raise ValueError(f"unknown teacher {name!r}; known: {', '.join(VIDEO_NETWORKS)}")
-    cfg = replace(VIDEO_NETWORKS[name], **{k: v for k, v in dict(frames=frames, size=size).items() if v})
-    if min(cfg.frames, cfg.size) < 1: raise ValueError(f"{name}: frames and size must be above 0")
-    if isinstance(cfg, VideoMAEConfig) and (cfg.frames % cfg.tubelet or cfg.size % cfg.patch): raise ValueError(f"{name}: frames must be a multiple of {cfg.tubelet} and size of {cfg.patch}, found {cfg.frames} and {cfg.size}")
+    if name not in VIDEO_NETWORKS:
+        raise ValueError(f"unknown teacher {name!r}; known: {', '.join(VIDEO_NETWORKS)}")
+    cfg = replace(
+        VIDEO_NETWORKS[name], **{k: v for k, v in dict(frames=frames, size=size).items() if v}
+    )
+    if min(cfg.frames, cfg.size) < 1:
+        raise ValueError(f"{name}: frames and size must be above 0")
+    if isinstance(cfg, VideoMAEConfig) and (cfg.frames % cfg.tubelet or cfg.size % cfg.patch):
+        raise ValueError(
+            f"{name}: frames must be a multiple of {cfg.tubelet} and size of {cfg.patch}, found {cfg.frames} and {cfg.size}"
+        )
     return cfg
 
-def build_video_network(cfg: VideoMAEConfig | ShiftResNetConfig, classes: int, drop_path: float = 0.0) -> nn.Module:
+
+def build_video_network(
+    cfg: VideoMAEConfig | ShiftResNetConfig, classes: int, drop_path: float = 0.0
+) -> nn.Module:
     "The video network of this shape, freshly drawn."
-    return (ShiftResNet if isinstance(cfg, ShiftResNetConfig) else VideoMAE)(cfg, classes, drop_path)
+    return (ShiftResNet if isinstance(cfg, ShiftResNetConfig) else VideoMAE)(
+        cfg, classes, drop_path
+    )
 
 # %% ../nbs/42_video_networks.ipynb #5b3ad1c3
 def load_video_weights(model: nn.Module, path: str | Path) -> list[str]:
     "Load a checkpoint of the authors (or .safetensors with the same names); returns what was left out: the head, if it is for other classes."
     path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f"{path}: no such checkpoint")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
+
             state = load_file(path)
-        else: state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e: raise ValueError(f"{path}: not a readable checkpoint ({str(e).splitlines()[0]})") from None
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as e:
+        raise ValueError(f"{path}: not a readable checkpoint ({str(e).splitlines()[0]})") from None
     for wrapper in ("model", "module"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict): state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()): raise ValueError(f"{path}: expected a dict of weights, or one under `model` or `module`")
-    for prefix in ("module.", "backbone.", "model."): state = {k.removeprefix(prefix): v for k, v in state.items()}
-    if any(k.startswith("decoder.") for k in state): raise ValueError(f"{path}: a checkpoint of pre-training (it has a decoder); a fine-tuned classifier is needed, for instance vit_b_k710_dl_from_giant.pth")
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path}: expected a dict of weights, or one under `model` or `module`")
+    for prefix in ("module.", "backbone.", "model."):
+        state = {k.removeprefix(prefix): v for k, v in state.items()}
+    if any(k.startswith("decoder.") for k in state):
+        raise ValueError(
+            f"{path}: a checkpoint of pre-training (it has a decoder); a fine-tuned classifier is needed, for instance vit_b_k710_dl_from_giant.pth"
+        )
     mine = model.state_dict()
-    out = [k for k in ("head.weight", "head.bias") if k not in state or state[k].shape != mine[k].shape]
+    out = [
+        k for k in ("head.weight", "head.bias") if k not in state or state[k].shape != mine[k].shape
+    ]
     state = {k: v for k, v in state.items() if k not in out}
     for k in sorted(set(mine) ^ set(state) - set(out)):
-        if k not in out: raise ValueError(f"{path}: {k} is {'missing' if k in mine else 'not a weight of this network'}")
+        if k not in out:
+            raise ValueError(
+                f"{path}: {k} is {'missing' if k in mine else 'not a weight of this network'}"
+            )
     for k, v in state.items():
-        if v.shape != mine[k].shape: raise ValueError(f"{path}: {k} is {tuple(v.shape)}, expected {tuple(mine[k].shape)} (another size of the network?)")
+        if v.shape != mine[k].shape:
+            raise ValueError(
+                f"{path}: {k} is {tuple(v.shape)}, expected {tuple(mine[k].shape)} (another size of the network?)"
+            )
     model.load_state_dict(state, strict=False)
     return out

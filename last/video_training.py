@@ -7,7 +7,6 @@ __all__ = ['FINETUNE', 'find_videos', 'FinetuneConfig', 'VideoClips', 'save_arra
            'load_video_run']
 
 # %% ../nbs/43_video_training.ipynb #d7ba8d4b
-import json
 import os
 import warnings
 from dataclasses import dataclass
@@ -28,37 +27,53 @@ from .video import frames_at, normalize_video, read_video
 from .video_networks import build_video_network, import_timm, load_video_weights, video_shape
 
 # %% ../nbs/43_video_training.ipynb #4b0a6b1c
-def find_videos(folder: str | Path, names: list[str]) -> dict[str, Path]:  # clip -> file, of those that have one
+def find_videos(
+    folder: str | Path, names: list[str]
+) -> dict[str, Path]:  # clip -> file, of those that have one
     "Videos by clip name, anywhere in a folder: `<clip>.avi` or `<clip>_anything.avi` (.mp4, .mkv, .mov, .webm)."
     folder, wanted, found = Path(folder), set(names), {}
-    if not folder.is_dir(): raise FileNotFoundError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
     for at, _, files in os.walk(folder, followlinks=True):
         for f in files:
             stem, kind = os.path.splitext(f)
-            if kind.lower() not in (".avi", ".mp4", ".mkv", ".mov", ".webm"): continue
+            if kind.lower() not in (".avi", ".mp4", ".mkv", ".mov", ".webm"):
+                continue
             name = stem if stem in wanted else stem.rpartition("_")[0]
-            if name not in wanted: continue
-            if name in found: raise ValueError(f"{found[name]} and {Path(at) / f}: two videos of one clip; name a folder with one kind of them")
+            if name not in wanted:
+                continue
+            if name in found:
+                raise ValueError(
+                    f"{found[name]} and {Path(at) / f}: two videos of one clip; name a folder with one kind of them"
+                )
             found[name] = Path(at) / f
-    if not found: raise ValueError(f"{folder}: no video of any clip of the store here; expected for instance {min(names)}.avi or {min(names)}_rgb.avi")
+    if not found:
+        raise ValueError(
+            f"{folder}: no video of any clip of the store here; expected for instance {min(names)}.avi or {min(names)}_rgb.avi"
+        )
     return found
 
 # %% ../nbs/43_video_training.ipynb #b9cea488
 @dataclass
 class FinetuneConfig:
     "Train a video network on the videos of a store's clips."
+
     data: str  # folder of the store: names, labels and parts of the clips
     videos: str  # folder that holds their videos, named <clip>.avi or <clip>_anything.avi
     out: str  # folder of the run; an interrupted run there is continued
     protocol: str  # e.g. xsub
     model: str = "vit_b"  # vit_b, vit_s: VideoMAE V2; tsm: small enough for a CPU
     init: str = ""  # weights to start from: the authors' checkpoint, or a run of this command
-    part: Literal["fit", "train"] = "train"  # train: the whole training part; fit: leave the validation part out and report on it
+    part: Literal["fit", "train"] = (
+        "train"  # train: the whole training part; fit: leave the validation part out and report on it
+    )
     fold: str = ""  # "1/3": leave out the first of three parts of the clips, so that this run can teach about clips it has not seen
     frames: int = 0  # 0: as the network is meant
     size: int = 0  # pixels; 0: as the network is meant
     how: Literal["crop", "squash"] = "crop"  # to a square: center crop, or squeezed
-    cache: str = ""  # folder for decoded videos (all frames: small sets only), so that each is decoded once
+    cache: str = (
+        ""  # folder for decoded videos (all frames: small sets only), so that each is decoded once
+    )
     epochs: int = 30
     batch: int = 32  # clips a step, over all processes
     lr: float = 5e-4  # peak rate of the last layer
@@ -85,6 +100,7 @@ class FinetuneConfig:
 # %% ../nbs/43_video_training.ipynb #b9770ecc
 class VideoClips(Dataset):
     "Videos of a store's clips, by position in a list of clip numbers: (frames (T, S, S, 3) uint8, label, number)."
+
     def __init__(
         self,
         store: Store,
@@ -94,53 +110,102 @@ class VideoClips(Dataset):
         cache: str = "",
         order: EpochOrder | None = None,  # given: random frames, other ones every epoch
     ):
-        self.store, self.files, self.numbers, self.cfg, self.cache, self.order = store, files, numbers, cfg, cache, order
+        self.store, self.files, self.numbers, self.cfg, self.cache, self.order = (
+            store,
+            files,
+            numbers,
+            cfg,
+            cache,
+            order,
+        )
         self.shape = video_shape(cfg.model, cfg.frames, cfg.size)
 
     def read(self, n: int) -> np.ndarray:
         "The frames of clip n; a ParseError if they cannot be read."
-        file, rng = self.files[str(self.store.index.names[n])], None if self.order is None else np.random.default_rng(seed_of(self.cfg.seed, self.order.epoch, n))
-        if not self.cache: return read_video(file, self.shape.frames, self.shape.size, self.cfg.how, rng=rng)
-        kept = Path(self.cache) / f"{self.shape.size}_{self.cfg.how}" / f"{file.stem}_{file.stat().st_size}.npy"
+        file, rng = (
+            self.files[str(self.store.index.names[n])],
+            None
+            if self.order is None
+            else np.random.default_rng(seed_of(self.cfg.seed, self.order.epoch, n)),
+        )
+        if not self.cache:
+            return read_video(file, self.shape.frames, self.shape.size, self.cfg.how, rng=rng)
+        kept = (
+            Path(self.cache)
+            / f"{self.shape.size}_{self.cfg.how}"
+            / f"{file.stem}_{file.stat().st_size}.npy"
+        )
         if not kept.is_file():
             video = read_video(file, 0, self.shape.size, self.cfg.how)
             write_atomic(kept, lambda p: save_array(p, video))
-        try: video = np.load(kept, mmap_mode="r")
-        except (ValueError, EOFError) as e: raise ParseError(f"{kept}: not a decoded video ({e}); remove it") from None
+        try:
+            video = np.load(kept, mmap_mode="r")
+        except (ValueError, EOFError) as e:
+            raise ParseError(f"{kept}: not a decoded video ({e}); remove it") from None
         return video[frames_at(len(video), self.shape.frames, rng)]
 
-    def __len__(self): return len(self.numbers)
+    def __len__(self):
+        return len(self.numbers)
 
     def __getitem__(self, k: int) -> tuple[Tensor, int, int]:
         for n in map(int, np.roll(self.numbers, -k)):
-            try: return torch.from_numpy(self.read(n)), int(self.store.index.labels[n]), n
-            except ParseError as e: warnings.warn(f"{e}; another clip stands in for it")
+            try:
+                return torch.from_numpy(self.read(n)), int(self.store.index.labels[n]), n
+            except ParseError as e:
+                warnings.warn(f"{e}; another clip stands in for it")
         raise ParseError(f"none of {len(self)} videos can be read, see the warnings")
+
 
 def save_array(path: Path, a: np.ndarray) -> None:
     "np.save under exactly this name."
-    with path.open("wb") as f: np.save(f, a)
+    with path.open("wb") as f:
+        np.save(f, a)
 
 # %% ../nbs/43_video_training.ipynb #e135c22d
 class VideoPipeline:
     "(uint8 (B, T, S, S, 3), labels (B,), generator or None) -> normalized (B, 3, T, S, S), labels; with a generator cropped, flipped, and (even batches, which leaves out the odd last one) mixed, the labels then (B, classes)."
+
     def __init__(self, cfg: FinetuneConfig, classes: int):
         import_timm()
         from timm.data.mixup import Mixup
-        self.cfg = cfg
-        self.mix = Mixup(cfg.mixup, cfg.cutmix, label_smoothing=cfg.label_smoothing, num_classes=classes) if cfg.mixup or cfg.cutmix else None
 
-    def __call__(self, raw: Tensor, labels: Tensor, g: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        self.cfg = cfg
+        self.mix = (
+            Mixup(cfg.mixup, cfg.cutmix, label_smoothing=cfg.label_smoothing, num_classes=classes)
+            if cfg.mixup or cfg.cutmix
+            else None
+        )
+
+    def __call__(
+        self, raw: Tensor, labels: Tensor, g: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         x = normalize_video(raw)
-        if g is None: return x, labels
+        if g is None:
+            return x, labels
         draw = lambda low, high: low + (high - low) * torch.rand(len(x), generator=g).to(x)
-        side = draw(*self.cfg.crop).sqrt()  # of the window, the whole being 1; its middle stays where all of it is inside
+        side = draw(
+            *self.cfg.crop
+        ).sqrt()  # of the window, the whole being 1; its middle stays where all of it is inside
         mirror = torch.where((draw(0, 1) < 0.5) & self.cfg.flip, -1.0, 1.0)
         zero = torch.zeros_like(side)
-        window = torch.stack([torch.stack([side * mirror, zero, (1 - side) * draw(-1, 1)], 1), torch.stack([zero, side, (1 - side) * draw(-1, 1)], 1)], 1)
+        window = torch.stack(
+            [
+                torch.stack([side * mirror, zero, (1 - side) * draw(-1, 1)], 1),
+                torch.stack([zero, side, (1 - side) * draw(-1, 1)], 1),
+            ],
+            1,
+        )
         B, C, T, S, _ = x.shape
-        flat = x.reshape(B, C * T, S, S)  # the same window and the same partner for all frames of a clip
-        flat = F.grid_sample(flat, F.affine_grid(window, list(flat.shape), align_corners=False), mode="bilinear", padding_mode="reflection", align_corners=False)
+        flat = x.reshape(
+            B, C * T, S, S
+        )  # the same window and the same partner for all frames of a clip
+        flat = F.grid_sample(
+            flat,
+            F.affine_grid(window, list(flat.shape), align_corners=False),
+            mode="bilinear",
+            padding_mode="reflection",
+            align_corners=False,
+        )
         if self.mix and B % 2 == 0:
             np.random.seed(int(torch.randint(2**31, (1,), generator=g)))  # where timm draws
             flat, labels = self.mix(flat, labels)
@@ -149,30 +214,72 @@ class VideoPipeline:
 # %% ../nbs/43_video_training.ipynb #0cd5e5a9
 class VideoTask(Task):
     "Videos and their labels, for the loop of `31_training`."
+
     def __init__(self, cfg: FinetuneConfig, store: Store):
         self.cfg, self.store, self.shape = cfg, store, video_shape(cfg.model, cfg.frames, cfg.size)
-        if not 0 < cfg.crop[0] <= cfg.crop[1] <= 1: raise ValueError(f"crop: expected shares of the picture, 0 < low <= high <= 1, found {cfg.crop}")
-        if (cfg.mixup or cfg.cutmix) and (share := max(cfg.batch // int(os.environ.get("WORLD_SIZE", 1)), 1)) % 2: raise ValueError(f"batch: mixup and CutMix pair clips, so a process needs an even number of them in a step, not {share}")
+        if not 0 < cfg.crop[0] <= cfg.crop[1] <= 1:
+            raise ValueError(
+                f"crop: expected shares of the picture, 0 < low <= high <= 1, found {cfg.crop}"
+            )
+        if (cfg.mixup or cfg.cutmix) and (
+            share := max(cfg.batch // int(os.environ.get("WORLD_SIZE", 1)), 1)
+        ) % 2:
+            raise ValueError(
+                f"batch: mixup and CutMix pair clips, so a process needs an even number of them in a step, not {share}"
+            )
         self.files = find_videos(cfg.videos, store.index.names.tolist())
         there = np.array([n in self.files for n in store.index.names.tolist()])
-        wanted, val = training_clips(cfg, store), store.part(cfg.protocol, "val") if cfg.part == "fit" else np.zeros(0, int)
+        wanted, val = (
+            training_clips(cfg, store),
+            store.part(cfg.protocol, "val") if cfg.part == "fit" else np.zeros(0, int),
+        )
         self.numbers, self.val = wanted[there[wanted]], val[there[val]]
-        if not len(self.numbers): raise ValueError(f"{cfg.videos}: no video of a training clip of {cfg.protocol}")
-        if gone := len(wanted) + len(val) - len(self.numbers) - len(self.val): warnings.warn(f"{gone} of {len(wanted) + len(val)} clips have no video in {cfg.videos}, for instance {store.index.names[np.concatenate([wanted[~there[wanted]], val[~there[val]]])[0]]}")
+        if not len(self.numbers):
+            raise ValueError(f"{cfg.videos}: no video of a training clip of {cfg.protocol}")
+        if gone := len(wanted) + len(val) - len(self.numbers) - len(self.val):
+            warnings.warn(
+                f"{gone} of {len(wanted) + len(val)} clips have no video in {cfg.videos}, for instance {store.index.names[np.concatenate([wanted[~there[wanted]], val[~there[val]]])[0]]}"
+            )
         self.pipeline = VideoPipeline(cfg, len(store.classes))
 
-    def model(self) -> torch.nn.Module: return build_video_network(self.shape, len(self.store.classes), self.cfg.drop_path)
-    def start_from(self, model: torch.nn.Module) -> list[str]: return load_video_weights(model, Path(self.cfg.init) / "last.safetensors" if Path(self.cfg.init).is_dir() else self.cfg.init)
+    def model(self) -> torch.nn.Module:
+        return build_video_network(self.shape, len(self.store.classes), self.cfg.drop_path)
+
+    def start_from(self, model: torch.nn.Module) -> list[str]:
+        return load_video_weights(
+            model,
+            Path(self.cfg.init) / "last.safetensors"
+            if Path(self.cfg.init).is_dir()
+            else self.cfg.init,
+        )
 
     def optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         from timm.optim import param_groups_layer_decay
-        return torch.optim.AdamW(param_groups_layer_decay(model, self.cfg.weight_decay, layer_decay=self.cfg.layer_decay), self.cfg.lr)
 
-    def loader(self, numbers: np.ndarray, batch: int, order: EpochOrder | None = None) -> DataLoader:
-        return DataLoader(VideoClips(self.store, self.files, numbers, self.cfg, self.cfg.cache, order), batch, sampler=order, num_workers=self.cfg.workers, generator=torch.Generator())
+        return torch.optim.AdamW(
+            param_groups_layer_decay(
+                model, self.cfg.weight_decay, layer_decay=self.cfg.layer_decay
+            ),
+            self.cfg.lr,
+        )
 
-    def loss(self, model: torch.nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=0.0 if labels.ndim == 2 else self.cfg.label_smoothing)  # mixed labels are smoothed already
+    def loader(
+        self, numbers: np.ndarray, batch: int, order: EpochOrder | None = None
+    ) -> DataLoader:
+        return DataLoader(
+            VideoClips(self.store, self.files, numbers, self.cfg, self.cfg.cache, order),
+            batch,
+            sampler=order,
+            num_workers=self.cfg.workers,
+            generator=torch.Generator(),
+        )
+
+    def loss(
+        self, model: torch.nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor
+    ) -> Tensor:
+        return F.cross_entropy(
+            logits, labels, label_smoothing=0.0 if labels.ndim == 2 else self.cfg.label_smoothing
+        )  # mixed labels are smoothed already
 
 # %% ../nbs/43_video_training.ipynb #14837d23
 def finetune(cfg: FinetuneConfig, quiet: bool = False) -> list[dict]:
@@ -180,7 +287,9 @@ def finetune(cfg: FinetuneConfig, quiet: bool = False) -> list[dict]:
     return train(cfg, quiet, VideoTask)
 
 
-FINETUNE = Command("train a video network on the clips' videos", FinetuneConfig, finetune, trained, resumes=True)
+FINETUNE = Command(
+    "train a video network on the clips' videos", FinetuneConfig, finetune, trained, resumes=True
+)
 
 
 def load_video_run(path: str | Path) -> tuple[torch.nn.Module, FinetuneConfig, RunInfo]:
@@ -191,10 +300,14 @@ def load_video_run(path: str | Path) -> tuple[torch.nn.Module, FinetuneConfig, R
         cfg = config_from_dict(FinetuneConfig, info.config)
         model = build_video_network(video_shape(cfg.model, cfg.frames, cfg.size), len(info.classes))
     except (ValueError, KeyError, TypeError) as e:
-        raise ValueError(f"{path / 'config.json'}: not the settings of a video network ({type(e).__name__}: {e})") from None
+        raise ValueError(
+            f"{path / 'config.json'}: not the settings of a video network ({type(e).__name__}: {e})"
+        ) from None
 
     if not (path / "last.safetensors").is_file():
-        raise FileNotFoundError(f"{path}: not trained to the end (no last.safetensors); the same `teacher-finetune` goes on")
+        raise FileNotFoundError(
+            f"{path}: not trained to the end (no last.safetensors); the same `teacher-finetune` goes on"
+        )
     if load_video_weights(model, path / "last.safetensors"):
         raise ValueError(f"{path}: weights and config.json do not belong together")
 

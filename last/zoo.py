@@ -21,7 +21,9 @@ from .skeletons import Skeleton, get_skeleton
 from .stgcn import STGCN
 
 # %% ../nbs/29_zoo.ipynb #c054adde
-NETWORKS: dict[str, Callable[..., SkeletonModel]] = {  # name -> (skeleton, classes, in_channels) -> network
+NETWORKS: dict[
+    str, Callable[..., SkeletonModel]
+] = {  # name -> (skeleton, classes, in_channels) -> network
     **{name: partial(LAST, cfg) for name, cfg in PRESETS.items()},
     "stgcn": STGCN,
     "shiftgcn": ShiftGCN,
@@ -58,6 +60,7 @@ def build_model(
 @dataclass(frozen=True)
 class Paper:
     "Where a network comes from, and what others say of it."
+
     title: str
     source: str
     params: float  # millions, of the authors' code at (T=64, V=25, M=1), 120 classes
@@ -67,13 +70,67 @@ class Paper:
     summed: str = ""  # the same of several networks together
     summed_source: str = ""
 
+
 PYSKL = "joint, trained again by PYSKL (kennymckormick/pyskl, configs/{}/README.md)"
 PAPERS: dict[str, Paper] = {
-    "stgcn": Paper("Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition", "Yan, Xiong, Lin, AAAI 2018", 3.11, 1.82, "82.1 / 84.5", PYSKL.format("stgcn"), "86.2 / 88.4", "4 streams, the same"),
-    "shiftgcn": Paper("Skeleton-Based Action Recognition with Shift Graph Convolutional Network", "Cheng et al., CVPR 2020", 0.77, 0.38, "80.9 / 83.2", "joint, the paper", "85.9 / 87.6", "4 streams, the paper"),
-    "infogcn": Paper("InfoGCN: Representation Learning for Human Skeleton-Based Action Recognition", "Chi et al., CVPR 2022", 1.57, 0.89, summed="89.8 / 91.2", summed_source="6 streams, the paper"),
-    "ctrgcn": Paper("Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition", "Chen et al., ICCV 2021", 1.46, 0.97, "84.0 / 85.9", PYSKL.format("ctrgcn"), "88.9 / 90.6", "4 streams, the paper"),
-    "ctrgcn-baseline": Paper("the plain network that the authors of CTR-GCN publish beside it", "github.com/Uason-Chen/CTR-GCN", 2.11, 1.26, "83.7 / -", "joint, its README"),
-    "msagcn": Paper("MSA-GCN: Exploiting Multi-Scale Temporal Dynamics With Adaptive Graph Convolution for Skeleton-Based Action Recognition", "Alowonou, Han, IEEE Access 2024", 3.77, 1.76),
-    "efficientgcn-b0": Paper("EfficientGCN: Constructing Stronger and Faster Baselines for Skeleton-Based Action Recognition", "Song et al., TPAMI 2022 (the version of 2021, arXiv 2106.15125)", 0.335, 0.36, "85.9 / 84.3", "joints, bones and velocities in one network, the authors' README of that version"),
+    "stgcn": Paper(
+        "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition",
+        "Yan, Xiong, Lin, AAAI 2018",
+        3.11,
+        1.82,
+        "82.1 / 84.5",
+        PYSKL.format("stgcn"),
+        "86.2 / 88.4",
+        "4 streams, the same",
+    ),
+    "shiftgcn": Paper(
+        "Skeleton-Based Action Recognition with Shift Graph Convolutional Network",
+        "Cheng et al., CVPR 2020",
+        0.77,
+        0.38,
+        "80.9 / 83.2",
+        "joint, the paper",
+        "85.9 / 87.6",
+        "4 streams, the paper",
+    ),
+    "infogcn": Paper(
+        "InfoGCN: Representation Learning for Human Skeleton-Based Action Recognition",
+        "Chi et al., CVPR 2022",
+        1.57,
+        0.89,
+        summed="89.8 / 91.2",
+        summed_source="6 streams, the paper",
+    ),
+    "ctrgcn": Paper(
+        "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition",
+        "Chen et al., ICCV 2021",
+        1.46,
+        0.97,
+        "84.0 / 85.9",
+        PYSKL.format("ctrgcn"),
+        "88.9 / 90.6",
+        "4 streams, the paper",
+    ),
+    "ctrgcn-baseline": Paper(
+        "the plain network that the authors of CTR-GCN publish beside it",
+        "github.com/Uason-Chen/CTR-GCN",
+        2.11,
+        1.26,
+        "83.7 / -",
+        "joint, its README",
+    ),
+    "msagcn": Paper(
+        "MSA-GCN: Exploiting Multi-Scale Temporal Dynamics With Adaptive Graph Convolution for Skeleton-Based Action Recognition",
+        "Alowonou, Han, IEEE Access 2024",
+        3.77,
+        1.76,
+    ),
+    "efficientgcn-b0": Paper(
+        "EfficientGCN: Constructing Stronger and Faster Baselines for Skeleton-Based Action Recognition",
+        "Song et al., TPAMI 2022 (the version of 2021, arXiv 2106.15125)",
+        0.335,
+        0.36,
+        "85.9 / 84.3",
+        "joints, bones and velocities in one network, the authors' README of that version",
+    ),
 }

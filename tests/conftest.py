@@ -16,6 +16,7 @@ def pytest_configure(config):
 def synthetic(tmp_path_factory):
     "A small synthetic dataset in NTU's format."
     from last.synthetic import SynthConfig, synthesize
+
     out = tmp_path_factory.mktemp("synthetic")
     synthesize(SynthConfig(str(out), subjects=4, replications=1, cameras=2, actions=6))
     return out
@@ -25,6 +26,7 @@ def synthetic(tmp_path_factory):
 def store(synthetic, tmp_path_factory):
     "The same, prepared."
     from last.store import PrepareConfig, prepare
+
     out = tmp_path_factory.mktemp("stores") / "synthetic"
     prepare(PrepareConfig(str(synthetic), str(out), "synthetic", workers=1))
     return out

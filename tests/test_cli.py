@@ -1,4 +1,5 @@
 """The command line as a user meets it: real processes."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -9,31 +10,75 @@ from conftest import ROOT
 
 
 def last(*args, **kw):
-    return subprocess.run([sys.executable, "-m", "last", *map(str, args)], capture_output=True, text=True, timeout=300, **kw)
+    return subprocess.run(
+        [sys.executable, "-m", "last", *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **kw,
+    )
 
 
 def test_overview_and_script():
     assert "prepare" in last().stdout
-    done = subprocess.run([str(Path(sys.executable).with_name("last-har")), "--help"], capture_output=True, text=True)
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("last-har")), "--help"], capture_output=True, text=True
+    )
     assert done.returncode == 0 and "evaluate" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["synth", "prepare", "info", "train", "evaluate", "ensemble", "report", "ablate", "bench", "export"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "synth",
+        "prepare",
+        "info",
+        "train",
+        "evaluate",
+        "ensemble",
+        "report",
+        "ablate",
+        "bench",
+        "export",
+    ],
+)
 def test_help_explains(command):
     done = last(command, "--help")
-    assert done.returncode == 0 and "--config" in done.stdout and {"ensemble": ".npz files", "bench": "every network of the table"}.get(command, "folder") in " ".join(done.stdout.replace("│", " ").split())
+    assert (
+        done.returncode == 0
+        and "--config" in done.stdout
+        and {"ensemble": ".npz files", "bench": "every network of the table"}.get(command, "folder")
+        in " ".join(done.stdout.replace("│", " ").split())
+    )
 
 
 def test_info_first_line(store):
     assert last("info", store).stdout.split("\n")[0] == "48 clips"
 
 
-@pytest.mark.parametrize("args", [("info", "/nowhere"), ("prepare", "--root", "/nowhere", "--dataset", "ntu60", "--out", "x"), ("frobnicate",),
-                                  ("train", "--config", "/nowhere.yaml"), ("train", "--data", "x", "--out", "y", "--protocol", "z", "--device", "gpu"), ("evaluate", "--run", "/nowhere", "--data", "/nowhere"), ("ensemble", "--scores", "/nowhere.npz"),
-                                  ("bench", "--models", "resnet"), ("export", "/nowhere"), ("ablate", "--grid", "/nowhere.yaml", "--stores", "x", "--work", "y", "--out", "z")])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("info", "/nowhere"),
+        ("prepare", "--root", "/nowhere", "--dataset", "ntu60", "--out", "x"),
+        ("frobnicate",),
+        ("train", "--config", "/nowhere.yaml"),
+        ("train", "--data", "x", "--out", "y", "--protocol", "z", "--device", "gpu"),
+        ("evaluate", "--run", "/nowhere", "--data", "/nowhere"),
+        ("ensemble", "--scores", "/nowhere.npz"),
+        ("bench", "--models", "resnet"),
+        ("export", "/nowhere"),
+        ("ablate", "--grid", "/nowhere.yaml", "--stores", "x", "--work", "y", "--out", "z"),
+    ],
+)
 def test_mistakes_are_one_line(args, tmp_path):
     done = last(*args, cwd=tmp_path)
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and not done.stdout
+    assert (
+        done.returncode == 2
+        and done.stderr.startswith("error: ")
+        and done.stderr.count("\n") == 1
+        and not done.stdout
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -47,54 +92,147 @@ def test_configs_load(name):
     from last.protocols import DATASETS
     from last.training import TrainConfig, cycle_ends
     from last.video_training import FinetuneConfig
-    cfg = load_defaults(FinetuneConfig if "teacher" in name else TrainConfig, ROOT / "configs" / name)
-    dataset = next((d for d in DATASETS.values() if name.startswith(d.name.replace("-", "_"))), DATASETS["synthetic"])
+
+    cfg = load_defaults(
+        FinetuneConfig if "teacher" in name else TrainConfig, ROOT / "configs" / name
+    )
+    dataset = next(
+        (d for d in DATASETS.values() if name.startswith(d.name.replace("-", "_"))),
+        DATASETS["synthetic"],
+    )
     assert cfg.protocol in dataset.protocols
     assert cfg.epochs in cycle_ends(cfg.epochs, cfg.schedule) and cfg.epochs > cfg.warmup
 
 
 def test_scores_and_ensemble(store, tmp_path):
-    common = ("--data", store, "--protocol", "xsub", "--model", "nano", "--epochs", 1, "--schedule", "cosine", "--warmup", 0, "--batch", 8, "--pre.frames", 8, "--device", "cpu")
+    common = (
+        "--data",
+        store,
+        "--protocol",
+        "xsub",
+        "--model",
+        "nano",
+        "--epochs",
+        1,
+        "--schedule",
+        "cosine",
+        "--warmup",
+        0,
+        "--batch",
+        8,
+        "--pre.frames",
+        8,
+        "--device",
+        "cpu",
+    )
     for stream in ("joint", "bone"):
-        assert last("train", *common, "--pre.stream", stream, "--out", tmp_path / stream).returncode == 0
-        done = last("evaluate", "--run", tmp_path / stream, "--data", store, "--scores", tmp_path / f"{stream}.npz", "--plots", tmp_path / "plots", "--device", "cpu")
+        assert (
+            last("train", *common, "--pre.stream", stream, "--out", tmp_path / stream).returncode
+            == 0
+        )
+        done = last(
+            "evaluate",
+            "--run",
+            tmp_path / stream,
+            "--data",
+            store,
+            "--scores",
+            tmp_path / f"{stream}.npz",
+            "--plots",
+            tmp_path / "plots",
+            "--device",
+            "cpu",
+        )
         assert done.returncode == 0 and done.stdout.startswith("24 clips"), done.stderr
     with np.load(tmp_path / "joint.npz") as z:
         assert z["logits"].shape == (24, 14) and len(set(z["names"].tolist())) == 24
     assert (tmp_path / "plots/confusion.png").stat().st_size > 5000
-    done = last("ensemble", "--scores", tmp_path / "joint.npz", tmp_path / "bone.npz", "--out", tmp_path / "e.json")
+    done = last(
+        "ensemble",
+        "--scores",
+        tmp_path / "joint.npz",
+        tmp_path / "bone.npz",
+        "--out",
+        tmp_path / "e.json",
+    )
     assert done.returncode == 0 and (tmp_path / "e.json").is_file()
     done = last("train", *common, "--out", tmp_path / "stgcn", "--model", "stgcn")
     assert done.returncode == 0, done.stderr
-    page = last("report", "--run", tmp_path / "joint", "--data", store, "--out", tmp_path / "report", "--device", "cpu")
-    assert page.returncode == 0 and "Synthetic data" in (tmp_path / "report/report.html").read_text()
+    page = last(
+        "report",
+        "--run",
+        tmp_path / "joint",
+        "--data",
+        store,
+        "--out",
+        tmp_path / "report",
+        "--device",
+        "cpu",
+    )
+    assert (
+        page.returncode == 0 and "Synthetic data" in (tmp_path / "report/report.html").read_text()
+    )
 
 
 def test_bench(tmp_path):
     import json
-    done = last("bench", "--models", "nano", "reference attention=softmax", "--frames", 16, "--backends", "eager", "--threads", 1, "--batches", 1, "--rounds", 2, "--out", tmp_path / "b.json")
+
+    done = last(
+        "bench",
+        "--models",
+        "nano",
+        "reference attention=softmax",
+        "--frames",
+        16,
+        "--backends",
+        "eager",
+        "--threads",
+        1,
+        "--batches",
+        1,
+        "--rounds",
+        2,
+        "--out",
+        tmp_path / "b.json",
+    )
     assert done.returncode == 0, done.stderr
     entries = json.loads((tmp_path / "b.json").read_text())
     assert [e["model"] for e in entries] == ["nano", "reference attention=softmax"]
-    for e in entries: assert e["params"] > 0 and e["t_v_m"] == [16, 25, 1] and e["latencies"][0]["median_ms"] > 0 and e["settings"]["rounds"] == 2 and abs(e["macs"] / e["macs_second_counter"] - 1) < .01
+    for e in entries:
+        assert (
+            e["params"] > 0
+            and e["t_v_m"] == [16, 25, 1]
+            and e["latencies"][0]["median_ms"] > 0
+            and e["settings"]["rounds"] == 2
+            and abs(e["macs"] / e["macs_second_counter"] - 1) < 0.01
+        )
 
 
 def test_grids_are_valid():
     from last import zoo  # noqa: F401
     from last.ablations import load_grid
     from last.zoo import build_model
+
     grids = sorted((ROOT / "experiments/grids").glob("*.yaml"))
     assert len(grids) >= 8
     for path in grids:
         grid = load_grid(path)
-        for change in grid.rows.values(): build_model((change or {}).get("model", grid.settings.get("model", "reference")), "kinect20", 10)
+        for change in grid.rows.values():
+            build_model(
+                (change or {}).get("model", grid.settings.get("model", "reference")), "kinect20", 10
+            )
         assert f"`{path.stem}`" in (ROOT / "experiments/README.md").read_text(), path.stem
 
 
-@pytest.mark.parametrize("config, grid", [("nw_ucla_short", "real_nw_ucla"), ("utd_mhad_short", "peers"), ("sbu_short", "real_sbu")])
+@pytest.mark.parametrize(
+    "config, grid",
+    [("nw_ucla_short", "real_nw_ucla"), ("utd_mhad_short", "peers"), ("sbu_short", "real_sbu")],
+)
 def test_short_configs_repeat_the_results(config, grid):
     import yaml
-    from last.ablations import load_grid, merged
+
+    from last.ablations import deep_merge, load_grid
+
     g = load_grid(ROOT / f"experiments/grids/{grid}.yaml")
     settings = yaml.safe_load((ROOT / f"configs/{config}.yaml").read_text())
     settings.pop("protocol"), settings.pop("part")

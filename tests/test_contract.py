@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from last.contract import BatchNorm, SkeletonModel, average_persons, masked, mean_pool
 from last.zoo import build_model
 
-N, C, T, V, M = 3, 3, 10, 5, 2
+shape = (3, 3, 10, 5, 2)
+N, C, T, V, M = shape
 MODES = pytest.mark.parametrize("training", (True, False), ids=("training", "eval"))
 
 

@@ -1,4 +1,5 @@
 """Every notebook runs from top to bottom, and once more against the exported module."""
+
 import os
 import subprocess
 import sys
@@ -20,18 +21,33 @@ def test_there_are_notebooks():
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook(path):
     code = f"import os, sys; from pathlib import Path; from nbdev.test import test_nb; os.chdir({str(path.parent)!r}); ok, _ = test_nb(Path({str(path)!r}), skip_flags=['notest', 'slow', 'cuda', 'data'], force_flags={DATA!r}); sys.exit(not ok)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=path.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=path.parent
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", EXPORTING, ids=lambda p: p.stem)
 def test_against_module(path, tmp_path):
-    done = subprocess.run([sys.executable, str(ROOT / "tests/run_against_module.py"), str(path), *DATA], capture_output=True, text=True, cwd=ROOT / "nbs")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests/run_against_module.py"), str(path), *DATA],
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "nbs",
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
 
-@pytest.mark.skipif(not DATA, reason="LAST_DATA is not set: cells marked `data` need the public datasets (docs/getting_the_data.md)")
+@pytest.mark.skipif(
+    not DATA,
+    reason="LAST_DATA is not set: cells marked `data` need the public datasets (docs/getting_the_data.md)",
+)
 def test_real_data_cells_run():
-    marked = [n.stem for n in EXPORTING for c in nbformat.read(n, 4).cells if c.source.startswith("#| data")]
+    marked = [
+        n.stem
+        for n in EXPORTING
+        for c in nbformat.read(n, 4).cells
+        if c.source.startswith("#| data")
+    ]
     assert {"02_parsing", "07_store"} <= set(marked)

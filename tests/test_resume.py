@@ -1,4 +1,5 @@
 """Real kills of real commands: what is left is continued, and ends as if nothing had happened."""
+
 import signal
 import subprocess
 import sys
@@ -8,16 +9,23 @@ import pytest
 
 
 def start(*args):
-    return subprocess.Popen([sys.executable, "-m", "last", *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "last", *map(str, args)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def kill_when(process, condition):
     "SIGKILL as soon as the condition holds; fails if the process ends before."
     for _ in range(6000):
-        if condition(): break
+        if condition():
+            break
         assert process.poll() is None, f"ended before it could be killed: {process.stderr.read()}"
         time.sleep(0.01)
-    else: pytest.fail("what should have been killed never got that far")
+    else:
+        pytest.fail("what should have been killed never got that far")
     process.send_signal(signal.SIGKILL)
     process.wait()
 
@@ -25,9 +33,11 @@ def kill_when(process, condition):
 @pytest.mark.timeout(300)
 def test_prepare_killed(synthetic, tmp_path):
     from last.store import PART, Store
+
     root, lines = tmp_path / "many", sorted(synthetic.glob("*.skeleton"))[0].read_text()
     root.mkdir()
-    for i in range(4 * PART): (root / f"S001C001P{i // 100 + 1:03}R001A{i % 100 + 1:03}.skeleton").write_text(lines)
+    for i in range(4 * PART):
+        (root / f"S001C001P{i // 100 + 1:03}R001A{i % 100 + 1:03}.skeleton").write_text(lines)
     out = tmp_path / "store"
     args = ("prepare", "--root", root, "--dataset", "ntu120", "--out", out, "--workers", 2)
     parts = lambda: list(tmp_path.glob("store.parts-*/0*[0-9].npz"))
@@ -36,22 +46,60 @@ def test_prepare_killed(synthetic, tmp_path):
     time.sleep(1)  # pool processes notice that their parent is gone
     done = {p: p.stat().st_mtime_ns for p in parts()}
     time.sleep(0.5)
-    assert {p: p.stat().st_mtime_ns for p in parts()} == done, "something still writes after the kill"
+    assert {p: p.stat().st_mtime_ns for p in parts()} == done, (
+        "something still writes after the kill"
+    )
     again = start(*args)
     assert again.wait() == 0, again.stderr.read()
     whole = start(*args[:-4], "--out", tmp_path / "whole", "--workers", 2)
     assert whole.wait() == 0, whole.stderr.read()
-    assert Store(out).fingerprint == Store(tmp_path / "whole").fingerprint and len(Store(out)) == 4 * PART
+    assert (
+        Store(out).fingerprint == Store(tmp_path / "whole").fingerprint
+        and len(Store(out)) == 4 * PART
+    )
     assert not parts() and not list(tmp_path.glob("*.writing"))
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("extra", [("--workers", 0), ("--workers", 1, "--amp", "bf16")], ids=["plain", "workers-bf16"])
+@pytest.mark.parametrize(
+    "extra", [("--workers", 0), ("--workers", 1, "--amp", "bf16")], ids=["plain", "workers-bf16"]
+)
 def test_train_killed(store, tmp_path, extra):
     import torch
     from safetensors.torch import load_file
-    def args(out): return ("train", "--data", store, "--protocol", "xsub", "--model", "nano", "--epochs", 8, "--schedule", "cosine", "--warmup", 1, "--batch", 4, "--ema", 0.9,
-                           "--checkpoint-every", 2, "--pre.frames", 16, "--device", "cpu", "--threads", 1, *extra, "--out", out)
+
+    def args(out):
+        return (
+            "train",
+            "--data",
+            store,
+            "--protocol",
+            "xsub",
+            "--model",
+            "nano",
+            "--epochs",
+            8,
+            "--schedule",
+            "cosine",
+            "--warmup",
+            1,
+            "--batch",
+            4,
+            "--ema",
+            0.9,
+            "--checkpoint-every",
+            2,
+            "--pre.frames",
+            16,
+            "--device",
+            "cpu",
+            "--threads",
+            1,
+            *extra,
+            "--out",
+            out,
+        )
+
     kill_when(start(*args(tmp_path / "cut")), lambda: (tmp_path / "cut/checkpoint.pt").is_file())
     assert not (tmp_path / "cut/last.safetensors").exists()
     for out in ("cut", "whole"):
@@ -59,7 +107,9 @@ def test_train_killed(store, tmp_path, extra):
         assert process.wait() == 0, process.stderr.read()
     a, b = (load_file(tmp_path / out / "last.safetensors") for out in ("cut", "whole"))
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-    assert (tmp_path / "cut/history.json").read_text() == (tmp_path / "whole/history.json").read_text()
+    assert (tmp_path / "cut/history.json").read_text() == (
+        tmp_path / "whole/history.json"
+    ).read_text()
 
 
 @pytest.mark.timeout(300)
@@ -67,20 +117,79 @@ def test_two_processes(store, tmp_path):
     import json
     import os
     import socket
-    with socket.socket() as free: free.bind(("127.0.0.1", 0)); port = free.getsockname()[1]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port, "-m", "last", "train", "--data", store, "--protocol", "xsub", "--model", "nano",
-               "--epochs", 2, "--schedule", "cosine", "--warmup", 0, "--batch", 8, "--pre.frames", 8, "--device", "cpu", "--out", tmp_path / "two"]
-    done = subprocess.run(list(map(str, command)), env={**os.environ, "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True)
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        port,
+        "-m",
+        "last",
+        "train",
+        "--data",
+        store,
+        "--protocol",
+        "xsub",
+        "--model",
+        "nano",
+        "--epochs",
+        2,
+        "--schedule",
+        "cosine",
+        "--warmup",
+        0,
+        "--batch",
+        8,
+        "--pre.frames",
+        8,
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "two",
+    ]
+    done = subprocess.run(
+        list(map(str, command)),
+        env={**os.environ, "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(json.loads((tmp_path / "two/history.json").read_text())) == 2 and (tmp_path / "two/last.safetensors").is_file()
+    assert (
+        len(json.loads((tmp_path / "two/history.json").read_text())) == 2
+        and (tmp_path / "two/last.safetensors").is_file()
+    )
 
 
 @pytest.mark.timeout(300)
 def test_ablate_killed(store, tmp_path):
     grid = tmp_path / "grid.yaml"
-    grid.write_text(f"sets: [{store.name} xsub]\nsettings: {{model: nano, epochs: 6, batch: 4, schedule: cosine, warmup: 0, checkpoint_every: 2, device: cpu, pre: {{frames: 8}}}}\nrows:\n  a: {{}}\n  b: {{lr: 0.002}}\n")
-    args = ("ablate", "--grid", grid, "--stores", store.parent, "--work", tmp_path / "work", "--out", tmp_path / "out", "--seeds", 0, "--threads", 1)
-    kill_when(start(*args), lambda: (tmp_path / f"work/{store.name}-xsub_b_0/checkpoint.pt").is_file())  # in the middle of the second run
+    grid.write_text(
+        f"sets: [{store.name} xsub]\nsettings: {{model: nano, epochs: 6, batch: 4, schedule: cosine, warmup: 0, checkpoint_every: 2, device: cpu, pre: {{frames: 8}}}}\nrows:\n  a: {{}}\n  b: {{lr: 0.002}}\n"
+    )
+    args = (
+        "ablate",
+        "--grid",
+        grid,
+        "--stores",
+        store.parent,
+        "--work",
+        tmp_path / "work",
+        "--out",
+        tmp_path / "out",
+        "--seeds",
+        0,
+        "--threads",
+        1,
+    )
+    kill_when(
+        start(*args), lambda: (tmp_path / f"work/{store.name}-xsub_b_0/checkpoint.pt").is_file()
+    )  # in the middle of the second run
     first = tmp_path / f"out/{store.name}-xsub_a_0.json"
     before = first.stat().st_mtime_ns
     assert len(list((tmp_path / "out").glob("*.json"))) == 1

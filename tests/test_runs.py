@@ -46,7 +46,7 @@ def test_info_survives_writing_and_reading(run, info):
 
 
 def test_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no run here .* python -m last train"):
+    with pytest.raises(FileNotFoundError, match="no run here .*python -m last train"):
         RunInfo.read(tmp_path)
     with pytest.raises(FileNotFoundError, match="no run here"):
         load_run(tmp_path)

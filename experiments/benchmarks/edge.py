@@ -4,6 +4,7 @@
 
 Each figure is the median over fresh processes, one thread (Linux). Leave the machine alone meanwhile.
 """
+
 import json
 import subprocess
 import sys
@@ -17,10 +18,10 @@ import numpy as np
 import tyro
 from tyro.conf import Positional
 
-from last.store import Store
-from last.export import ExportConfig, export
 from last.core import environment, write_json
+from last.export import ExportConfig, export
 from last.runs import load_run
+from last.store import Store
 
 BARE = """
 import json, sys, time
@@ -70,30 +71,80 @@ class Config:
 
 def main(cfg: Config) -> None:
     run, store = load_run(cfg.run), Store(cfg.store)
-    if run.pipeline.pre.persons != 1: raise SystemExit(f"error: {cfg.run}: expected a run with one person")
-    numbers = store.part(run.meta["config"]["protocol"], "test")[:cfg.clips]
+    if run.pipeline.pre.persons != 1:
+        raise SystemExit(f"error: {cfg.run}: expected a run with one person")
+    numbers = store.part(run.info.protocol, "test")[: cfg.clips]
     with tempfile.TemporaryDirectory() as tmp:
         venv.create(f"{tmp}/bare", with_pip=True)
         python = f"{tmp}/bare/bin/python"
-        subprocess.run([python, "-m", "pip", "install", "-q", "-c", str(Path(__file__).parent.parent / "constraints.txt"), "onnxruntime", "numpy"], check=True)
+        subprocess.run(
+            [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "-c",
+                str(Path(__file__).parent.parent / "constraints.txt"),
+                "onnxruntime",
+                "numpy",
+            ],
+            check=True,
+        )
         clips = []
-        for i in numbers: clips.append(f"{tmp}/{i}.npy"); np.save(clips[-1], store[int(i)][0])
-        ways = {"the run itself (torch)": [sys.executable, "-c", FULL, str(Path(cfg.run).resolve())]}
+        for i in numbers:
+            clips.append(f"{tmp}/{i}.npy")
+            np.save(clips[-1], store[int(i)][0])
+        ways = {
+            "the run itself (torch)": [sys.executable, "-c", FULL, str(Path(cfg.run).resolve())]
+        }
         sizes = {}
         for kind in ("fp32", "fp16", "int8"):
-            sizes[f"onnx {kind}"] = export(ExportConfig(cfg.run, f"{tmp}/{kind}.onnx", joints=True, fp16=kind == "fp16", int8=kind == "int8", data=cfg.store))["bytes"]
+            sizes[f"onnx {kind}"] = export(
+                ExportConfig(
+                    cfg.run,
+                    f"{tmp}/{kind}.onnx",
+                    joints=True,
+                    fp16=kind == "fp16",
+                    int8=kind == "int8",
+                    data=cfg.store,
+                )
+            )["bytes"]
             ways[f"onnx {kind}"] = [python, "-c", BARE, f"{tmp}/{kind}.onnx"]
         told = {name: [] for name in ways}
         for _ in range(cfg.processes):
-            for name, command in ways.items(): told[name].append(json.loads(subprocess.run([*command, *clips], check=True, capture_output=True, text=True).stdout))
+            for name, command in ways.items():
+                told[name].append(
+                    json.loads(
+                        subprocess.run(
+                            [*command, *clips], check=True, capture_output=True, text=True
+                        ).stdout
+                    )
+                )
     ours, out = np.array(told["the run itself (torch)"][0]["probabilities"]), {}
     for name, runs in told.items():
         p = np.array(runs[0]["probabilities"])
         assert not any(r.get("found") for r in runs)
-        out[name] = {k: float(np.median([r[k] for r in runs])) for k in ("start_s", "clip_ms", "memory_mb")}
-        out[name].update(bytes=sizes.get(name), largest_difference=float(np.abs(p - ours).max()), same_class=100 * float((p.argmax(1) == ours.argmax(1)).mean()))
+        out[name] = {
+            k: float(np.median([r[k] for r in runs])) for k in ("start_s", "clip_ms", "memory_mb")
+        }
+        out[name].update(
+            bytes=sizes.get(name),
+            largest_difference=float(np.abs(p - ours).max()),
+            same_class=100 * float((p.argmax(1) == ours.argmax(1)).mean()),
+        )
         print(name, out[name])
-    write_json(Path(cfg.out), dict(ways=out, clips=len(numbers), processes=cfg.processes, trained=run.meta, environment=environment()))
+    write_json(
+        Path(cfg.out),
+        dict(
+            ways=out,
+            clips=len(numbers),
+            processes=cfg.processes,
+            trained=run.info.as_dict(),
+            environment=environment(),
+        ),
+    )
 
 
-if __name__ == "__main__": main(tyro.cli(Config, description=__doc__))
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
