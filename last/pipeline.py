@@ -34,7 +34,9 @@ class Pipeline:
     ) -> tuple[Tensor, Tensor, Tensor | None]:  # (N, channels, T, V, M); (N, T, M) bool; (N,)
         "Fill, normalize, sample, augment, form the stream."
         x, mask = to_body(raw, self.skeleton, self.pre)
-        share, offset, jitter, n = self.pre.crop_test, 0.5, 0.5, x.shape[0]
+        n = x.shape[0]
+        share = self.pre.crop_test
+        offset = jitter = 0.5
         if g is not None:
             share, offset = uniform(n, *self.pre.crop_train, x, g), uniform(n, 0, 1, x, g)
             jitter = torch.rand(n, self.pre.frames, generator=g).to(x)
