@@ -14,40 +14,45 @@ from .skeletons import Skeleton, partition
 
 # %% ../nbs/11_agcn.ipynb #b92f763a
 class FlatLinear(nn.Linear):
-    "Linear map of the last axis, all other axes as rows of one product."
+    "Linear map of the last axis, with all other axes as rows of one product."
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
+    def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
+        rows = x.reshape(-1, x.shape[-1])
+        return super().forward(rows).view(*x.shape[:-1], -1)
 
 # %% ../nbs/11_agcn.ipynb #3816de56
 def mix_joints(
-    x: Tensor,  # (N, T, V, K*C): what each graph moves, side by side
-    A: Tensor,  # (K, V, V) or, one stack a clip, (N, K, V, V); row i: where joint i reads
+    x: Tensor,  # (N, T, V, K*C): the K projections, concatenated along the channels
+    A: Tensor,  # (K, V, V), or (N, K, V, V) with graphs per clip; row i: where joint i reads
 ) -> Tensor:  # (N, T, V, C)
     "The sum over graphs k of A_k x_k."
     N, T, V, _ = x.shape
+    K = A.shape[-3]
+
     wide = A.movedim(-3, -1).flatten(-2)  # (V, V*K) or (N, V, V*K): row i, columns (j, k)
-    return (wide if A.ndim == 3 else wide[:, None]) @ x.reshape(N, T, V * A.shape[-3], -1)
+    if A.ndim == 4:
+        wide = wide[:, None]  # the same for all frames of a clip
+
+    return wide @ x.reshape(N, T, V * K, -1)
 
 # %% ../nbs/11_agcn.ipynb #713776eb
 def time_mean(
     x: Tensor,  # (N, T, V, C)
     mask: Tensor | None = None,  # (N, T) float, 1 where valid; None: all are
 ) -> Tensor:  # (N, V, C)
-    "Mean over the valid frames."
+    "Mean over the valid frames, as a product: onnxruntime is slow at sums over a middle axis."
     N, T, V, C = x.shape
-    share = (
-        x.new_full((1, 1, T), 1 / T)
-        if mask is None
-        else (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(x.dtype)[:, None]
-    )
-    return (share @ x.reshape(N, T, V * C)).view(
-        N, V, C
-    )  # as a product: a sum over a middle axis is slow in onnxruntime
+    if mask is None:
+        weights = x.new_full((1, 1, T), 1 / T)
+    else:
+        weights = mask / mask.sum(1, keepdim=True).clamp(min=1)
+        weights = weights.to(x.dtype)[:, None]  # (N, 1, T)
+
+    return (weights @ x.reshape(N, T, V * C)).view(N, V, C)
 
 # %% ../nbs/11_agcn.ipynb #0ce00a55
 class DynamicGraph(nn.Module):
-    "K graphs from the similarity of joints in this clip (2s-AGCN, Shi et al., CVPR 2019, eq. 3, on the time mean)."
+    "K graphs from how alike joints are in a clip (2s-AGCN, CVPR 2019, eq. 3, on the time mean)."
 
     def __init__(
         self,
@@ -59,20 +64,25 @@ class DynamicGraph(nn.Module):
         super().__init__()
         if act not in ("softmax", "tanh"):
             raise ValueError(f"unknown activation {act!r}; known: softmax, tanh")
-        self.K, self.d, self.act = K, d, act
+
+        self.K = K
+        self.d = d
+        self.act = act
         self.embed = FlatLinear(channels, 2 * K * d)  # theta and phi of all graphs
         self.norm = nn.BatchNorm1d(2 * K * d)
 
     def forward(self, mean: Tensor) -> Tensor:  # (N, V, C) -> (N, K, V, V)
         N, V, _ = mean.shape
-        theta, phi = (
-            self.norm(self.embed(mean).flatten(0, 1))
-            .view(N, V, 2, self.K, self.d)
-            .permute(2, 0, 3, 1, 4)
-        )  # (N, K, V, d)
+        embedded = self.norm(self.embed(mean).flatten(0, 1))  # (N*V, 2*K*d)
+        embedded = embedded.view(N, V, 2, self.K, self.d)
+        theta, phi = embedded.permute(2, 0, 3, 1, 4)  # (N, K, V, d) each
+
         with torch.autocast(mean.device.type, enabled=False):
-            score = theta.float() @ phi.float().mT * self.d**-0.5  # (N, K, V, V)
-            return score.softmax(-1) if self.act == "softmax" else score.tanh() / V
+            scores = theta.float() @ phi.float().mT * self.d**-0.5  # (N, K, V, V)
+            if self.act == "softmax":
+                return scores.softmax(-1)
+
+            return scores.tanh() / V
 
 # %% ../nbs/11_agcn.ipynb #f1f9fcd0
 class AGCN(nn.Module):
@@ -89,23 +99,35 @@ class AGCN(nn.Module):
     ):
         super().__init__()
         self.stride = stride
-        self.register_buffer(
-            "physical", torch.tensor(partition(skeleton, "last")), persistent=False
-        )  # (K, V, V)
-        self.learned = nn.Parameter(torch.zeros_like(self.physical)) if learned else None
-        self.dynamic = DynamicGraph(cin, len(self.physical), act=dynamic) if dynamic else None
-        self.mix, self.bias = (
-            FlatLinear(cin, len(self.physical) * cout, bias=False),
-            nn.Parameter(torch.zeros(cout)),
-        )
 
-    def graphs(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        "(K, V, V), or (N, K, V, V) with the dynamic part."
-        A = self.physical if self.learned is None else self.physical + self.learned
-        return A if self.dynamic is None else A + self.dynamic(time_mean(x, mask)).to(A.dtype)
+        physical = torch.tensor(partition(skeleton, "last"))  # (K, V, V)
+        K = len(physical)
+        self.register_buffer("physical", physical, persistent=False)
+        self.learned = nn.Parameter(torch.zeros_like(physical)) if learned else None
+        self.dynamic = DynamicGraph(cin, K, act=dynamic) if dynamic else None
+
+        self.mix = FlatLinear(cin, K * cout, bias=False)
+        self.bias = nn.Parameter(torch.zeros(cout))
+
+    def graphs(
+        self,
+        x: Tensor,  # (N, T, V, cin)
+        mask: Tensor | None = None,  # (N, T) float, 1 where valid; None: all are
+    ) -> Tensor:  # (K, V, V), or (N, K, V, V) with the dynamic part
+        "The sum of the three parts."
+        A = self.physical
+        if self.learned is not None:
+            A = A + self.learned
+        if self.dynamic is not None:
+            A = A + self.dynamic(time_mean(x, mask)).to(A.dtype)
+
+        return A
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None
-    ) -> Tensor:  # (N, T, V, cin) -> (N, T / stride, V, cout)
-        y = self.mix(x[:, :: self.stride])
-        return mix_joints(y, self.graphs(x, mask).to(y.dtype)) + self.bias.to(y.dtype)
+        self,
+        x: Tensor,  # (N, T, V, cin)
+        mask: Tensor | None = None,  # (N, T) float, 1 where valid; None: all are
+    ) -> Tensor:  # (N, T / stride, V, cout)
+        y = self.mix(x[:, :: self.stride])  # (N, T / stride, V, K * cout)
+        A = self.graphs(x, mask).to(y.dtype)
+        return mix_joints(y, A) + self.bias.to(y.dtype)

@@ -55,11 +55,11 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
         if len(value) == len(kinds):
             return tuple(_convert(v, k, key) for v, k in zip(value, kinds))
 
-    if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+    if kind is float and not isinstance(value, bool):
         try:
             return float(value)
-        except ValueError:
-            pass  # not a number: the error below says so
+        except (TypeError, ValueError):
+            pass  # not a number: the error below names the setting
 
     if type(value) is kind:
         return value

@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .peers import BatchNorm2d, TenUnits, masked2d, time_mean2d
+from last.peers import (
+    BatchNorm2d,
+    TenUnits,
+    Unit,
+    make_shortcut,
+    masked2d,
+    near_zero_norm,
+    take_shortcut,
+    time_mean2d,
+)
 from .skeletons import Skeleton, partition
 
 # %% ../nbs/23_ctrgcn.ipynb #425e21a0
@@ -23,114 +32,133 @@ class PlainGraph(nn.Module):
     def __init__(self, cin: int, cout: int, skeleton: Skeleton, K: int = 3):
         super().__init__()
         self.A = nn.Parameter(torch.eye(skeleton.V).repeat(K, 1, 1))  # (K, V, V)
-        self.convs = nn.ModuleList(nn.Conv2d(cin, cout, 1) for _ in self.A)
+        self.convs = nn.ModuleList(nn.Conv2d(cin, cout, 1) for _ in range(K))
 
-    def graphs(self) -> Tensor:  # (K, V, V), columns of length 1
+    def graphs(self) -> Tensor:  # (K, V, V)
+        "The graphs with columns of length 1."
         return self.A / (self.A.norm(dim=1, keepdim=True) + 1e-4)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None
-    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
-        return sum(conv(x @ a.to(x.dtype).mT) for conv, a in zip(self.convs, self.graphs()))
+        self,
+        x: Tensor,  # (N, cin, T, V)
+        mask: Tensor | None = None,
+    ) -> Tensor:  # (N, cout, T, V)
+        graphs = self.graphs().to(x.dtype)
+        return sum(conv(x @ graph.mT) for conv, graph in zip(self.convs, graphs))
 
 # %% ../nbs/23_ctrgcn.ipynb #225a4ba9
 class Correction(nn.Module):
-    "Q(x) = W_4 tanh(W_1 x_u - W_2 x_v) on time means: one matrix a clip and channel (CTR-GC, eq. 5 and 6)."
+    "One matrix per clip and channel: W_4 tanh(W_1 x_u - W_2 x_v) (CTR-GCN, eq. 5 and 6)."
 
     def __init__(self, cin: int, cout: int):
         super().__init__()
-        r = max(cin // 8, 8)
-        self.left, self.right, self.lift = (
-            nn.Conv2d(cin, r, 1),
-            nn.Conv2d(cin, r, 1),
-            nn.Conv2d(r, cout, 1),
-        )
+        squeezed = max(cin // 8, 8)
+        self.left = nn.Conv2d(cin, squeezed, 1)  # W_1
+        self.right = nn.Conv2d(cin, squeezed, 1)  # W_2
+        self.lift = nn.Conv2d(squeezed, cout, 1)  # W_4
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None
-    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, V, V)
-        left, right = time_mean2d(self.left(x), mask), time_mean2d(self.right(x), mask)  # (N, r, V)
-        return self.lift((left[..., :, None] - right[..., None, :]).tanh())
+        self,
+        x: Tensor,  # (N, cin, T, V)
+        mask: Tensor | None = None,  # (N, T)
+    ) -> Tensor:  # (N, cout, V, V)
+        left = time_mean2d(self.left(x), mask)  # (N, squeezed, V)
+        right = time_mean2d(self.right(x), mask)
+        difference = left[..., :, None] - right[..., None, :]  # (N, squeezed, V, V)
+        return self.lift(difference.tanh())
 
-
+# %% ../nbs/23_ctrgcn.ipynb #a94a248a
 class RefinedGraph(nn.Module):
-    "Three channel-wise refined graphs, summed (CTR-GC, section 3.2)."
+    "Three channel-wise refined graphs, summed (CTR-GCN, section 3.2)."
 
     def __init__(self, cin: int, cout: int, skeleton: Skeleton):
         super().__init__()
-        self.A, self.alpha = (
-            nn.Parameter(torch.tensor(partition(skeleton, "directed"))),
-            nn.Parameter(torch.zeros(1)),
-        )
-        self.corrections = nn.ModuleList(Correction(cin, cout) for _ in self.A)
-        self.values = nn.ModuleList(nn.Conv2d(cin, cout, 1) for _ in self.A)  # W_3
+        A = torch.tensor(partition(skeleton, "directed"))  # (K, V, V)
+        self.A = nn.Parameter(A)
+        self.alpha = nn.Parameter(torch.zeros(1))
+        self.corrections = nn.ModuleList(Correction(cin, cout) for _ in A)
+        self.values = nn.ModuleList(nn.Conv2d(cin, cout, 1) for _ in A)  # W_3
 
     def graphs(
-        self, x: Tensor, mask: Tensor | None = None
-    ) -> list[Tensor]:  # three of (N, cout, V, V)
+        self,
+        x: Tensor,  # (N, cin, T, V)
+        mask: Tensor | None = None,  # (N, T)
+    ) -> list[Tensor]:  # K of (N, cout, V, V)
+        "R, the shared graphs with their corrections."
         return [a + self.alpha * q(x, mask) for a, q in zip(self.A, self.corrections)]
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None
-    ) -> Tensor:  # (N, cin, T, V) -> (N, cout, T, V)
-        return sum(
-            value(x) @ R.to(x.dtype).mT for value, R in zip(self.values, self.graphs(x, mask))
-        )
+        self,
+        x: Tensor,  # (N, cin, T, V)
+        mask: Tensor | None = None,  # (N, T)
+    ) -> Tensor:  # (N, cout, T, V)
+        graphs = self.graphs(x, mask)
+        return sum(value(x) @ R.to(x.dtype).mT for value, R in zip(self.values, graphs))
 
-# %% ../nbs/23_ctrgcn.ipynb #2c6a35ef
+# %% ../nbs/23_ctrgcn.ipynb #3b6ec44d
 class MultiScaleTemporal(nn.Module):
-    "Branches over 5 frames, 5 dilated frames, a maximum of 3, and 1 frame, side by side in the channels (CTR-GCN, figure 3b)."
+    "5 frames, 5 dilated frames, a maximum of 3, and 1 frame, side by side (figure 3b)."
 
     def __init__(
-        self, channels: int, stride: int = 1, kernel: int = 5, dilations: tuple[int, ...] = (1, 2)
+        self,
+        channels: int,
+        stride: int = 1,
+        kernel: int = 5,
+        dilations: tuple[int, ...] = (1, 2),
     ):
         super().__init__()
-        self.stride, width = stride, channels // (len(dilations) + 2)
-        self.squeeze = nn.ModuleList(
-            nn.Conv2d(channels, width, 1) for _ in range(len(dilations) + 1)
-        )
-        self.squeeze_norm = nn.ModuleList(BatchNorm2d(width) for _ in self.squeeze)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(width, width, (kernel, 1), (stride, 1), ((kernel // 2) * d, 0), (d, 1))
-            for d in dilations
-        )
-        self.single = nn.Conv2d(channels, channels - width * (len(dilations) + 1), 1, (stride, 1))
-        self.norms = nn.ModuleList(
-            BatchNorm2d(m) for m in [width] * (len(dilations) + 1) + [self.single.out_channels]
-        )
+        self.stride = stride
+        squeezed = len(dilations) + 1  # all branches but the last
+        width = channels // (squeezed + 1)
+        rest = channels - width * squeezed
+
+        self.squeeze = nn.ModuleList(nn.Conv2d(channels, width, 1) for _ in range(squeezed))
+        self.squeeze_norm = nn.ModuleList(BatchNorm2d(width) for _ in range(squeezed))
+        self.convs = nn.ModuleList()
+        for d in dilations:
+            pad = (kernel // 2 * d, 0)
+            self.convs.append(nn.Conv2d(width, width, (kernel, 1), (stride, 1), pad, (d, 1)))
+
+        self.single = nn.Conv2d(channels, rest, 1, (stride, 1))
+        self.norms = nn.ModuleList(BatchNorm2d(n) for n in [width] * squeezed + [rest])
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None
-    ) -> Tensor:  # (N, C, T, V) -> (N, C, T / stride, V)
-        narrow = [
-            masked2d(n(c(x), mask).relu(), mask) for c, n in zip(self.squeeze, self.squeeze_norm)
-        ]
-        branches = [c(y) for c, y in zip(self.convs, narrow)] + [
-            F.max_pool2d(narrow[-1], (3, 1), (self.stride, 1), (1, 0)),
-            self.single(x),
-        ]  # after a ReLU a frame of zeros never wins
-        return masked2d(
-            torch.cat([n(y, mask_out) for n, y in zip(self.norms, branches)], 1), mask_out
-        )
+        self,
+        x: Tensor,  # (N, C, T, V)
+        mask: Tensor | None = None,  # (N, T)
+        mask_out: Tensor | None = None,  # (N, T / stride)
+    ) -> Tensor:  # (N, C, T / stride, V)
+        narrow = []
+        for conv, norm in zip(self.squeeze, self.squeeze_norm):
+            narrow.append(masked2d(norm(conv(x), mask).relu(), mask))
 
-# %% ../nbs/23_ctrgcn.ipynb #88f357dc
+        branches = [conv(y) for conv, y in zip(self.convs, narrow)]
+        # after a ReLU the zeros of masked frames never are the maximum
+        branches.append(F.max_pool2d(narrow[-1], (3, 1), (self.stride, 1), (1, 0)))
+        branches.append(self.single(x))
+
+        normed = [norm(y, mask_out) for norm, y in zip(self.norms, branches)]
+        return masked2d(torch.cat(normed, 1), mask_out)
+
+# %% ../nbs/23_ctrgcn.ipynb #4331fa3d
 class PlainTemporal(nn.Module):
-    "One convolution over 5 frames and a BatchNorm."
+    "One convolution over 5 frames and a norm."
 
     def __init__(self, channels: int, stride: int = 1):
         super().__init__()
-        self.conv, self.norm = (
-            nn.Conv2d(channels, channels, (5, 1), (stride, 1), (2, 0)),
-            BatchNorm2d(channels),
-        )
+        self.conv = nn.Conv2d(channels, channels, (5, 1), (stride, 1), (2, 0))
+        self.norm = BatchNorm2d(channels)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, mask_out: Tensor | None = None
-    ) -> Tensor:
+        self,
+        x: Tensor,  # (N, C, T, V)
+        mask: Tensor | None = None,  # (N, T)
+        mask_out: Tensor | None = None,  # (N, T / stride)
+    ) -> Tensor:  # (N, C, T / stride, V)
         return masked2d(self.norm(self.conv(x), mask_out), mask_out)
 
-# %% ../nbs/23_ctrgcn.ipynb #3b6ec44d
-class CTRUnit(nn.Module):
+# %% ../nbs/23_ctrgcn.ipynb #36c978d0
+class CTRUnit(Unit):
     "Graph convolution, temporal convolution, residuals; refined or plain."
 
     def __init__(
@@ -142,44 +170,36 @@ class CTRUnit(nn.Module):
         residual: bool = True,
         refined: bool = True,
     ):
-        super().__init__()
-        self.stride, self.residual = stride, residual
-        self.graph, self.norm = (
-            (RefinedGraph if refined else PlainGraph)(cin, cout, skeleton),
-            BatchNorm2d(cout),
-        )
-        nn.init.constant_(
-            self.norm.weight, 1e-6
-        )  # as the authors start: a unit is its residual at first
-        self.down, self.down_norm = (
-            (None, None) if cin == cout else (nn.Conv2d(cin, cout, 1), BatchNorm2d(cout))
-        )
-        self.temporal = (MultiScaleTemporal if refined else PlainTemporal)(cout, stride)
-        same = not residual or (cin == cout and stride == 1)
-        self.shortcut, self.shortcut_norm = (
-            (None, None) if same else (nn.Conv2d(cin, cout, 1, (stride, 1)), BatchNorm2d(cout))
-        )
+        super().__init__(stride, residual)
+        graph = RefinedGraph if refined else PlainGraph
+        temporal = MultiScaleTemporal if refined else PlainTemporal
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        out = None if mask is None else mask[:, :: self.stride]
-        y = self.norm(self.graph(x, mask), mask) + (
-            x if self.down is None else self.down_norm(self.down(x), mask)
-        )
-        y = self.temporal(masked2d(y.relu(), mask), mask, out)
-        if self.residual:
-            y = y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), out))
-        return masked2d(y.relu(), out), out
+        self.graph = graph(cin, cout, skeleton)
+        self.norm = near_zero_norm(cout)  # as the authors start
+        self.down, self.down_norm = make_shortcut(cin, cout)
+        self.temporal = temporal(cout, stride)
+        self.add_shortcut(cin, cout)
 
+    def mix_joints(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        y = self.norm(self.graph(x, mask), mask)
+        y = y + take_shortcut(x, self.down, self.down_norm, mask)
+        return masked2d(y.relu(), mask)
 
+# %% ../nbs/23_ctrgcn.ipynb #3f33d674
 class CTRGCN(TenUnits):
     "CTR-GCN (Chen et al., ICCV 2021), or the plain baseline of its authors' repository."
 
     def __init__(
-        self, skeleton: Skeleton, classes: int, in_channels: int = 3, refined: bool = True
+        self,
+        skeleton: Skeleton,
+        classes: int,
+        in_channels: int = 3,
+        refined: bool = True,  # False: the baseline
     ):
-        super().__init__(partial(CTRUnit, refined=refined), skeleton, classes, in_channels)
+        unit = partial(CTRUnit, refined=refined)
+        super().__init__(unit, skeleton, classes, in_channels)
 
 
 def ctrgcn_baseline(skeleton: Skeleton, classes: int, in_channels: int = 3) -> CTRGCN:
-    "The plain network that the authors publish beside CTR-GCN: learned graphs, no refinement."
+    "The plain network that the authors publish beside CTR-GCN."
     return CTRGCN(skeleton, classes, in_channels, refined=False)

@@ -11,38 +11,35 @@ import io
 import json
 import pickle
 import re
-from itertools import permutations
+from collections.abc import Iterator
+from itertools import permutations, product
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 
 from .core import EmptyClipError, ParseError
-from .parsing import Clip, _lines, parse_name
+from .parsing import Clip, parse_name, read_lines
 
-# %% ../nbs/03_formats.ipynb #cfda1e2d
-UCLA_NAME = r"a(?P<action>\d{2})_s(?P<subject>\d{2})_e(?P<replication>\d{2})_v(?P<camera>\d{2})"
-UTD_NAME = r"a(?P<action>\d+)_s(?P<subject>\d+)_t(?P<replication>\d+)(?:_skeleton)?"
-SBU_NAME = r"s(?P<first>\d{2})s(?P<second>\d{2})_(?P<action>\d{2})_(?P<replication>\d{3})"
-
-# %% ../nbs/03_formats.ipynb #29a5e81b
+# %% ../nbs/03_formats.ipynb #53741c93
 def _points(array, path: Path, shape: tuple, what: str) -> np.ndarray:
-    "float32 array of the wanted shape (None: any size above 0), or an error that says what came instead."
+    "float32 array of the wanted shape (None: any size above 0), or an error with what was found."
     try:
         array = np.asarray(array, np.float32)
     except (ValueError, TypeError, OverflowError):
         raise ParseError(
             f"{path}: {what} is not an array of numbers (ragged, or text in it)"
         ) from None
-    ok = array.ndim == len(shape) and all(
-        s in (None, n) and n > 0 for s, n in zip(shape, array.shape)
+
+    fits = array.ndim == len(shape) and all(
+        want in (None, size) and size > 0 for want, size in zip(shape, array.shape)
     )
-    if not ok:
-        raise ParseError(
-            f"{path}: expected {what} of shape {tuple(s or 'any' for s in shape)}, found {array.shape}"
-        )
+    if not fits:
+        wanted = tuple(size or "any" for size in shape)
+        raise ParseError(f"{path}: expected {what} of shape {wanted}, found {array.shape}")
+
     if not np.isfinite(array).all():
         raise ParseError(f"{path}: {what} holds NaN or infinity")
+
     return array
 
 
@@ -54,125 +51,153 @@ def _json(path: Path) -> dict:
         raise ParseError(f"{path}:{e.lineno}: broken JSON, {e.msg} at column {e.colno}") from None
     except UnicodeDecodeError:
         raise ParseError(f"{path}: not a text file") from None
+
     if not isinstance(data, dict):
         raise ParseError(f"{path}: expected a JSON object, found {type(data).__name__}")
+
     return data
 
+# %% ../nbs/03_formats.ipynb #cfda1e2d
+UCLA_NAME = r"a(?P<action>\d{2})_s(?P<subject>\d{2})_e(?P<replication>\d{2})_v(?P<camera>\d{2})"
 
-_UCLA_ACTIONS = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    8,
-    9,
-    11,
-    12,
-)  # the numbers in file names; class i is the i-th of them
+_UCLA_ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)  # in file names; class i is the i-th of them
 
 
-def read_nw_ucla(path: str | Path) -> Clip:
-    "A Northwestern-UCLA clip (Wang et al., CVPR 2014), JSON with `skeletons` (T, 20, 3) and `label` 1..10."
+def read_nw_ucla(
+    path: str | Path,  # one JSON file, such as `a08_s01_e02_v03.json`
+) -> Clip:
+    "A Northwestern-UCLA clip (Wang et al., CVPR 2014): `skeletons` (T, 20, 3) and `label` 1..10."
     path = Path(path)
-    data, info = _json(path), parse_name(path.stem, UCLA_NAME)
+    data = _json(path)
+    info = parse_name(path.stem, UCLA_NAME)
+
     action = info.pop("action")
     if action not in _UCLA_ACTIONS:
         raise ParseError(f"{path}: no action a{action:02}; known: {_UCLA_ACTIONS}")
+
     label = _UCLA_ACTIONS.index(action)
-    if data.get("label") != label + 1:
+    found = data.get("label")
+    if found != label + 1:
         raise ParseError(
-            f"{path}: expected label {label + 1} as in the file's name, found {data.get('label')!r}"
+            f"{path}: expected label {label + 1} as in the file's name, found {found!r}"
         )
-    return Clip(
-        path.stem,
-        _points(data.get("skeletons"), path, (None, 20, 3), "skeletons")[None],
-        label,
-        **info,
-    )
+
+    points = _points(data.get("skeletons"), path, (None, 20, 3), "skeletons")
+    return Clip(path.stem, points[None], label, **info)
+
+# %% ../nbs/03_formats.ipynb #e660e261
+UTD_NAME = r"a(?P<action>\d+)_s(?P<subject>\d+)_t(?P<replication>\d+)(?:_skeleton)?"
 
 
-def read_utd_mhad(path: str | Path) -> Clip:
-    "A UTD-MHAD clip (Chen et al., ICIP 2015), MATLAB file with `d_skel` (20, 3, T)."
+def read_utd_mhad(
+    path: str | Path,  # one .mat file, such as `a27_s8_t4_skeleton.mat`
+) -> Clip:
+    "A UTD-MHAD clip (Chen et al., ICIP 2015): MATLAB file with `d_skel` (20, 3, T)."
     from scipy.io import loadmat
 
     path = Path(path)
     info = parse_name(path.stem, UTD_NAME)
+
     try:
         data = loadmat(path)
     except Exception as e:
         raise ParseError(f"{path}: not a readable .mat file ({type(e).__name__}: {e})") from None
-    if "d_skel" not in data:
-        raise ParseError(
-            f"{path}: expected the variable d_skel, found {', '.join(k for k in data if k[0] != '_') or 'none'}"
-        )
-    points = _points(data["d_skel"], path, (20, 3, None), "d_skel").transpose(2, 0, 1)[None]
-    return Clip(
-        path.stem.removesuffix("_skeleton"),
-        np.ascontiguousarray(points),
-        info.pop("action") - 1,
-        **info,
-    )
 
-# %% ../nbs/03_formats.ipynb #06d79a2c
-def sbu_name(path: Path) -> str:
-    "SBU keeps a clip's name in its folders: `s01s02/03/001/skeleton_pos.txt` is s01s02_03_001."
+    if "d_skel" not in data:
+        found = ", ".join(key for key in data if key[0] != "_") or "none"
+        raise ParseError(f"{path}: expected the variable d_skel, found {found}")
+
+    points = _points(data["d_skel"], path, (20, 3, None), "d_skel")
+    points = np.ascontiguousarray(points.transpose(2, 0, 1)[None])  # (1, T, 20, 3)
+    return Clip(path.stem.removesuffix("_skeleton"), points, info.pop("action") - 1, **info)
+
+# %% ../nbs/03_formats.ipynb #1e46532f
+SBU_NAME = r"s(?P<first>\d{2})s(?P<second>\d{2})_(?P<action>\d{2})_(?P<replication>\d{3})"
+
+
+def sbu_name(
+    path: Path,  # `.../s01s02/03/001/skeleton_pos.txt`
+) -> str:  # "s01s02_03_001"
+    "The name of an SBU clip, from its folders."
     return "_".join(path.parts[-4:-1])
 
 
-def read_sbu(path: str | Path) -> Clip:
-    "An SBU Kinect Interaction clip (Yun et al., CVPRW 2012): `sAAsBB/CLASS/TAKE/skeleton_pos.txt`, two persons, in metres."
+def read_sbu(
+    path: str | Path,  # `sAAsBB/CLASS/TAKE/skeleton_pos.txt`
+) -> Clip:
+    "An SBU Kinect Interaction clip (Yun et al., CVPRW 2012): two persons, in metres."
     path = Path(path)
     name = sbu_name(path)
     info = parse_name(name, SBU_NAME)
+
     rows = []
-    for i, line in enumerate(_lines(path), 1):
+    for i, line in enumerate(read_lines(path), 1):
         try:
-            row = [float(w) for w in line.split(",")]
+            row = [float(word) for word in line.split(",")]
         except ValueError:
             row = []
         if len(row) != 91:
             raise ParseError(
-                f"{path}:{i}: expected 91 comma-separated numbers (frame, 2 x 15 joints x 3), found {line[:40]!r}"
+                f"{path}:{i}: expected 91 comma-separated numbers (frame, 2 x 15 joints x 3),"
+                f" found {line[:40]!r}"
             )
         rows.append(row[1:])
-    p = (
-        _points(rows, path, (None, 90), "the clip").reshape(-1, 2, 15, 3).transpose(1, 0, 2, 3)
-    )  # (M, T, V, 3)
-    p = p * np.float32([-2.56, -1.92, 10 / 7.8125]) + np.float32([1.28, 0.96, 0])
-    return Clip(
-        name,
-        p,
-        info["action"] - 1,
-        subject=100 * info["first"] + info["second"],
-        replication=info["replication"],
-    )
 
-# %% ../nbs/03_formats.ipynb #1e46532f
+    points = _points(rows, path, (None, 90), "the clip")
+    points = points.reshape(-1, 2, 15, 3).transpose(1, 0, 2, 3)  # (M, T, V, 3)
+    points = points * np.float32([-2.56, -1.92, 10 / 7.8125]) + np.float32([1.28, 0.96, 0])
+
+    subject = 100 * info["first"] + info["second"]
+    replication = info["replication"]
+    return Clip(name, points, info["action"] - 1, subject=subject, replication=replication)
+
+# %% ../nbs/03_formats.ipynb #077c9bdb
+_NEW_TRACK = 2.0  # cost of starting a track: more than any distance in the image, which is 0..1
+
+
+def _cost(
+    people: list[np.ndarray],  # of one frame, (V, 3) each
+    slots: tuple[int, ...],  # the track of each
+    last: list[np.ndarray | None],  # where each track was last seen
+) -> float:
+    "Sum of the mean joint distances from people to their tracks."
+    total = 0.0
+    for person, m in zip(people, slots):
+        if last[m] is None:
+            total += _NEW_TRACK
+        else:
+            total += np.linalg.norm(person[:, :2] - last[m][:, :2], axis=-1).mean()
+    return total
+
+
 def track_people(
-    people: list[np.ndarray],  # one array (P_t, V, 3) of x y score a frame, any number of people
+    people: list[np.ndarray],  # one array (P_t, V, 3) of x y score per frame, any number of people
     persons: int = 2,  # M, tracks to keep
 ) -> np.ndarray:  # (M, T, V, 3), NaN where a track has nobody
-    "Keep the most confident people of each frame and follow them by distance; the track with more confidence in all comes first."
+    "Follow the most confident people of each frame by distance; the most confident track is first."
     V = next((p.shape[1] for p in people if len(p)), 0)
-    tracks, last = np.full((persons, len(people), V, 3), np.nan, np.float32), [None] * persons
-    for t, found in enumerate(people):
-        found = sorted(found, key=lambda p: -p[:, 2].mean())[:persons]
+    tracks = np.full((persons, len(people), V, 3), np.nan, np.float32)
+    last = [None] * persons
 
-        def cost(
-            slots,
-        ):  # sum of mean joint distances to where the tracks were; an unused track costs more than any way in the image
-            return sum(
-                2.0
-                if last[m] is None
-                else np.linalg.norm(p[:, :2] - last[m][:, :2], axis=-1).mean()
-                for m, p in zip(slots, found)
-            )
+    for t, in_frame in enumerate(people):
+        kept = sorted(in_frame, key=lambda p: -p[:, 2].mean())[:persons]
+        ways = permutations(range(persons), len(kept))
+        best = min(ways, key=lambda slots: _cost(kept, slots, last))
+        for m, person in zip(best, kept):
+            tracks[m, t] = last[m] = person
 
-        for m, p in zip(min(permutations(range(persons), len(found)), key=cost), found):
-            tracks[m, t] = last[m] = p
-    return tracks[np.argsort(-np.nansum(tracks[..., 2], (1, 2)), kind="stable")]
+    confidence = np.nansum(tracks[..., 2], (1, 2))
+    return tracks[np.argsort(-confidence, kind="stable")]
+
+# %% ../nbs/03_formats.ipynb #c55141a9
+def _kinetics_people(frame: dict) -> list[np.ndarray]:
+    "The people of one frame, (18, 3) each: x y score."
+    people = []
+    for skeleton in frame["skeleton"]:
+        xy = np.reshape(skeleton["pose"], (18, 2))
+        score = np.reshape(skeleton["score"], 18)
+        people.append(np.c_[xy, score].astype(np.float32))
+    return people
 
 
 def read_kinetics(
@@ -181,58 +206,74 @@ def read_kinetics(
 ) -> Clip:
     "A Kinetics-Skeleton clip (Yan et al., AAAI 2018): OpenPose-18, x y score."
     path = Path(path)
-    data, people = _json(path), []
+    data = _json(path)
     if not isinstance(data.get("data"), list):
         raise ParseError(f"{path}: expected a list `data` of frames")
+
+    people = []
     for t, frame in enumerate(data["data"]):
         try:
-            found = [
-                np.c_[np.reshape(s["pose"], (18, 2)), np.reshape(s["score"], 18)].astype(np.float32)
-                for s in frame["skeleton"]
-            ]
+            found = _kinetics_people(frame)
             at = int(frame.get("frame_index", t + 1)) - 1
             if not np.isfinite(found).all() or not len(people) <= at < 100_000:
                 raise ValueError
         except (KeyError, TypeError, ValueError, OverflowError):
             raise ParseError(
-                f"{path}: frame {t}: expected a rising `frame_index` and people with 36 `pose` and 18 `score` numbers"
+                f"{path}: frame {t}: expected a rising `frame_index` and people"
+                " with 36 `pose` and 18 `score` numbers"
             ) from None
-        people += [[]] * (at - len(people)) + [found]  # frames the file leaves out have nobody
+
+        missing = at - len(people)
+        people += [[]] * missing + [found]
+
     if not any(people):
         raise EmptyClipError(f"{path}: no body in any of {len(people)} frames")
+
     label = data.get("label_index", -1)
     if not isinstance(label, int):
         raise ParseError(f"{path}: expected a number as `label_index`, found {label!r}")
-    return Clip(
-        path.stem,
-        track_people([np.array(f, np.float32).reshape(-1, 18, 3) for f in people], persons),
-        label,
-    )
 
-# %% ../nbs/03_formats.ipynb #c55141a9
+    arrays = [np.array(found, np.float32).reshape(-1, 18, 3) for found in people]
+    return Clip(path.stem, track_people(arrays, persons), label)
+
+# %% ../nbs/03_formats.ipynb #6ae1318f
+def _trim(points: np.ndarray) -> np.ndarray:  # (M, T, V, C)
+    "Zero poses become NaN, and the empty frames after the last pose are cut."
+    points = np.array(points, np.float32)
+    points[(points == 0).all((2, 3))] = np.nan
+
+    seen = np.flatnonzero(np.isfinite(points).any((0, 2, 3)))
+    T = seen[-1] + 1 if len(seen) else 0
+    return points[:, :T]
+
+# %% ../nbs/03_formats.ipynb #3f7aa2ad
+_ALLOWED = {
+    *product(
+        ("numpy", "numpy.core.multiarray", "numpy._core.multiarray"),
+        ("ndarray", "dtype", "_reconstruct", "scalar"),
+    ),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("_codecs", "encode"),
+    ("collections", "OrderedDict"),
+}
+
+
 class _ArraysOnly(pickle.Unpickler):
     "Unpickles plain containers and numpy arrays; refuses everything else before it runs."
 
-    _allowed = {
-        (m, n)
-        for m in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
-        for n in ("ndarray", "dtype", "_reconstruct", "scalar")
-    } | {
-        ("numpy.core.numeric", "_frombuffer"),
-        ("numpy._core.numeric", "_frombuffer"),
-        ("_codecs", "encode"),
-        ("collections", "OrderedDict"),
-    }
-
     def find_class(self, module, name):
-        if (module, name) not in self._allowed:
+        if (module, name) not in _ALLOWED:
             raise ParseError(
-                f"refused: the pickle wants {module}.{name}, which is neither a number, text nor an array"
+                f"refused: the pickle wants {module}.{name},"
+                " which is neither a number, text nor an array"
             )
         return super().find_class(module, name)
 
 
-def load_pickle(path: str | Path):
+def load_pickle(
+    path: str | Path,
+):  # lists, tuples, dicts, numbers, text, arrays
     "Read a pickle of plain data and numpy arrays; anything that could run code is an error."
     try:
         return _ArraysOnly(io.BytesIO(Path(path).read_bytes()), encoding="latin1").load()
@@ -241,16 +282,10 @@ def load_pickle(path: str | Path):
     except Exception as e:
         raise ParseError(f"{path}: not a readable pickle ({type(e).__name__}: {e})") from None
 
-
-def _trim(points: np.ndarray) -> np.ndarray:
-    "Zero poses become NaN, and the empty frames after the last pose are cut: (M, T, V, C)."
-    points = np.array(points, np.float32)
-    points[(points == 0).all((2, 3))] = np.nan
-    seen = np.flatnonzero(np.isfinite(points).any((0, 2, 3)))
-    return points[:, : seen[-1] + 1 if len(seen) else 0]
-
-# %% ../nbs/03_formats.ipynb #6ae1318f
-def stgcn_files(path: Path) -> list[Path]:
+# %% ../nbs/03_formats.ipynb #bd1b8ad9
+def stgcn_files(
+    path: Path,  # data .npy
+) -> list[Path]:
     "The file itself and, where train_* and val_* lie side by side, the other one."
     found = {path}
     for one, other in (("train", "val"), ("val", "train")):
@@ -261,11 +296,24 @@ def stgcn_files(path: Path) -> list[Path]:
     return sorted(found)
 
 
+def _stgcn_labels(path: Path, n: int) -> tuple[list[str], list[int]]:
+    "Names and labels of n clips."
+    pair = load_pickle(path)
+    try:
+        names = [str(name) for name in pair[0]]
+        labels = [int(label) for label in pair[1]]
+        complete = len(pair) == 2 and len(names) == len(labels) == n
+    except (TypeError, ValueError, IndexError, KeyError):
+        complete = False
+
+    if not complete:
+        raise ParseError(f"{path}: expected (names, labels) of {n} clips")
+    return names, labels
+
+
 def read_stgcn(
     path: str | Path,  # data .npy (N, C, T, V, M)
-    labels: str
-    | Path
-    | None = None,  # pickle (names, labels); default: *_label.pkl beside *_data.npy
+    labels: str | Path | None = None,  # pickle (names, labels); default: *_label.pkl beside it
     split: str = "",  # "train" or "test"; default: from the file's name (train / val)
 ) -> Iterator[Clip]:
     "Clips of an ST-GCN array file with its label pickle."
@@ -276,85 +324,91 @@ def read_stgcn(
         raise ParseError(f"{path}: not a readable .npy file ({e})") from None
     if data.ndim != 5:
         raise ParseError(f"{path}: expected (N, C, T, V, M), found shape {data.shape}")
-    labels = Path(
-        labels or path.with_name(re.sub(r"_?data.*$", "", path.stem) + "_label.pkl")
-    )  # train_data.npy, train_data_joint.npy: train_label.pkl
+
+    # train_data.npy and train_data_joint.npy both belong to train_label.pkl
+    beside = path.with_name(re.sub(r"_?data.*$", "", path.stem) + "_label.pkl")
+    labels = Path(labels or beside)
     if not labels.is_file():
         raise FileNotFoundError(f"{labels}: no such file (names and labels of {path.name})")
-    pair = load_pickle(labels)
-    try:
-        names, numbers = [str(n) for n in pair[0]], [int(n) for n in pair[1]]
-    except (TypeError, ValueError, IndexError, KeyError):
-        names = numbers = None
-    if names is None or len(pair) != 2 or not len(names) == len(numbers) == len(data):
-        raise ParseError(f"{labels}: expected (names, labels) of {len(data)} clips")
+    names, numbers = _stgcn_labels(labels, len(data))
+
     split = split or ("train" if "train" in path.stem else "test")
     for name, label, x in zip(names, numbers, data):
         yield Clip(name, _trim(x.transpose(3, 1, 2, 0)), label, split=split)
 
-
+# %% ../nbs/03_formats.ipynb #c526a469
 def read_ctrgcn(
     path: str | Path,  # .npz with x_train, y_train, x_test, y_test
     V: int = 25,  # joints
 ) -> Iterator[Clip]:
-    "Clips of a CTR-GCN `.npz`; names are made up (`train_00017`), the format has none."
+    "Clips of a CTR-GCN `.npz`; names are made up (`train_000017`), the format has none."
     try:
         with np.load(path, allow_pickle=False) as z:
-            arrays = {k: z[k] for k in ("x_train", "y_train", "x_test", "y_test")}
+            arrays = {key: z[key] for key in ("x_train", "y_train", "x_test", "y_test")}
     except KeyError as e:
         raise ParseError(f"{path}: {e.args[0]}") from None
     except Exception as e:
         raise ParseError(f"{path}: not a readable .npz file ({e})") from None
+
     for split in ("train", "test"):
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
         if x.ndim != 3 or x.shape[2] % (3 * V) or len(x) != len(y):
             raise ParseError(
-                f"{path}: expected x_{split} (N, T, M*{V}*3) and as many labels, found {x.shape} and {y.shape}"
-            )
-        y = y.argmax(1) if y.ndim == 2 else y
-        for i, (clip, label) in enumerate(zip(x, y)):
-            yield Clip(
-                f"{split}_{i:06d}",
-                _trim(clip.reshape(len(clip), -1, V, 3).transpose(1, 0, 2, 3)),
-                int(label),
-                split=split,
+                f"{path}: expected x_{split} (N, T, M*{V}*3) and as many labels,"
+                f" found {x.shape} and {y.shape}"
             )
 
-# %% ../nbs/03_formats.ipynb #bf1010e0
+        labels = y.argmax(1) if y.ndim == 2 else y
+        for i, (clip, label) in enumerate(zip(x, labels)):
+            points = clip.reshape(len(clip), -1, V, 3).transpose(1, 0, 2, 3)  # (M, T, V, 3)
+            yield Clip(f"{split}_{i:06d}", _trim(points), int(label), split=split)
+
+# %% ../nbs/03_formats.ipynb #ebae19ff
+_PYSKL_ENDINGS = {"train": "train", "val": "test", "test": "test"}  # ending of a split -> part
+
+
+def _pyskl_points(annotation: dict) -> np.ndarray:  # (M, T, V, 3)
+    "x y z, or x y (0..1 in the image) and score."
+    points = np.asarray(annotation["keypoint"], np.float32)
+    has_score = "keypoint_score" in annotation
+    if has_score:
+        score = np.asarray(annotation["keypoint_score"], np.float32)
+        points = np.concatenate([points, score[..., None]], -1)
+
+    if points.ndim != 4 or points.shape[-1] != 3:
+        raise ValueError(f"keypoint has shape {points.shape}, not (M, T, V, 2 or 3)")
+
+    if has_score:
+        height_width = annotation["img_shape"]
+        points[..., :2] /= np.float32(height_width[::-1])
+    return points
+
+
 def read_pyskl(
     path: str | Path,  # .pkl with `annotations`, and `split` (name -> list of clip names)
-    split: str = "xsub",  # which pair of splits: <split>_train / <split>_val (or _test); "" for plain train / val
+    split: str = "xsub",  # <split>_train and <split>_val (or _test); "" for plain train and val
 ) -> Iterator[Clip]:
     "Clips of a pyskl pickle; 2-D files give x y score, 3-D files x y z."
     data = load_pickle(path)
     if not isinstance(data, dict) or "annotations" not in data:
         raise ParseError(f"{path}: expected a dict with `annotations`")
-    splits, clips = data.get("split") or {}, data["annotations"]
-    if not isinstance(splits, dict) or not isinstance(clips, (list, tuple)):
+
+    splits, annotations = data.get("split") or {}, data["annotations"]
+    if not isinstance(splits, dict) or not isinstance(annotations, (list, tuple)):
         raise ParseError(f"{path}: expected `split` as a dict and `annotations` as a list")
-    of = {
-        n: part
-        for part, ends in (("train", ("train",)), ("test", ("val", "test")))
-        for e in ends
-        for n in splits.get(f"{split}_{e}" if split else e, ())
-    }
-    if split and not of:
+
+    part_of = {}  # name of a clip -> "train" or "test"
+    for ending, part in _PYSKL_ENDINGS.items():
+        key = f"{split}_{ending}" if split else ending
+        part_of |= dict.fromkeys(splits.get(key, ()), part)
+    if split and not part_of:
         raise ParseError(f"{path}: no split {split!r}; it has {', '.join(splits) or 'none'}")
-    for i, a in enumerate(clips):
+
+    for i, annotation in enumerate(annotations):
         try:
-            points, name, label = (
-                np.asarray(a["keypoint"], np.float32),
-                str(a["frame_dir"]),
-                int(a["label"]),
-            )
-            if "keypoint_score" in a:
-                points = np.concatenate(
-                    [points, np.asarray(a["keypoint_score"], np.float32)[..., None]], -1
-                )
-            if points.ndim != 4 or points.shape[-1] != 3:
-                raise ValueError(f"keypoint has shape {points.shape}, not (M, T, V, 2 or 3)")
-            if "keypoint_score" in a:
-                points[..., :2] /= np.float32(a["img_shape"][::-1])
+            points = _pyskl_points(annotation)
+            name, label = str(annotation["frame_dir"]), int(annotation["label"])
         except (KeyError, ValueError, TypeError) as e:
             raise ParseError(f"{path}: annotation {i}: {e!r}") from None
-        yield Clip(name, _trim(points), label, split=of.get(name, ""))
+
+        yield Clip(name, _trim(points), label, split=part_of.get(name, ""))

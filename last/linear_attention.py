@@ -24,20 +24,22 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def attention_weights(
-    q: Tensor,  # (N, T, d) queries of all heads side by side
+    q: Tensor,  # (N, T, d) queries of all heads, side by side
     k: Tensor,  # (N, T, d) keys
     heads: int,
-    mask: Tensor | None = None,  # (N, T) float, 1 where valid
+    mask: Tensor | None = None,  # (N, T) float, 1 where valid; None: all are
     eps: float = 1e-6,
-) -> Tensor:  # (N, H, T, T), row i: how much frame i takes from each frame; rows sum to 1 (less where nothing fits, by eps)
-    "The T x T weights, in float32: what linear attention computes without forming them."
+) -> Tensor:  # (N, H, T, T), row i: how much frame i takes from each frame
+    "The T x T weights, in float32. Rows sum to 1, less where nothing fits (because of eps)."
     with torch.autocast(q.device.type, enabled=False):
-        fq, fk = split_heads(feature_map(torch.cat([q, k], -1).float()), 2 * heads).chunk(
-            2, 1
-        )  # both at once: fewer operations in an exported file
+        features = feature_map(
+            torch.cat([q, k], -1).float()
+        )  # both at once: a smaller exported file
+        fq, fk = split_heads(features, 2 * heads).chunk(2, 1)  # (N, H, T, d / H) each
         w = fq @ fk.mT
         if mask is not None:
             w = w * mask[:, None, None, :]
+
         return w / (w.sum(-1, keepdim=True) + eps)
 
 
@@ -45,46 +47,64 @@ def apply_weights(
     w: Tensor,  # (N, H, T, T) weights
     v: Tensor,  # (N, T, V, C) values
 ) -> Tensor:  # (N, T, V, C)
-    "Each head's weights on its share of the channels."
-    parts = v.unflatten(-1, (w.shape[1], -1)).permute(0, 3, 1, 2, 4)  # (N, H, T, V, c)
-    return (w @ parts.flatten(3)).view(parts.shape).permute(0, 2, 3, 1, 4).flatten(3)
+    "Each head's weights on its part of the channels."
+    heads = v.unflatten(-1, (w.shape[1], -1)).permute(0, 3, 1, 2, 4)  # (N, H, T, V, C / H)
+    moved = (w @ heads.flatten(3)).view(heads.shape)
+    return moved.permute(0, 2, 3, 1, 4).flatten(3)
 
 # %% ../nbs/13_linear_attention.ipynb #2c9bc323
-def head_mask(d: int, c: int, heads: int, like: Tensor) -> Tensor:  # (d, c)
-    "1 where feature i of d and feature j of c belong to the same head."
-    head = lambda n: torch.arange(heads, device=like.device).repeat_interleave(n // heads)
-    return (head(d)[:, None] == head(c)).to(like.dtype)
+def head_mask(
+    d: int,  # features, a multiple of `heads`
+    c: int,  # channels, a multiple of `heads`
+    heads: int,
+    like: Tensor,  # takes its device and dtype
+) -> Tensor:  # (d, c)
+    "1 where feature i of d and channel j of c belong to the same head."
+    head = torch.arange(heads, device=like.device)
+    of_feature = head.repeat_interleave(d // heads)
+    of_channel = head.repeat_interleave(c // heads)
+    return (of_feature[:, None] == of_channel).to(like.dtype)
 
-
+# %% ../nbs/13_linear_attention.ipynb #f429d664
 def linear_attention(
-    q: Tensor,  # (N, T, d) queries of all heads side by side
+    q: Tensor,  # (N, T, d) queries of all heads, side by side
     k: Tensor,  # (N, T, d) keys
     v: Tensor,  # (N, T, V, C) values: each joint keeps its own
     heads: int,
-    mask: Tensor | None = None,  # (N, T) float, 1 where valid
+    mask: Tensor | None = None,  # (N, T) float, 1 where valid; None: all are
     eps: float = 1e-6,
 ) -> Tensor:  # (N, T, V, C)
-    "phi(q) (sum_j phi(k_j) v_j) / (phi(q) sum_j phi(k_j)), sums in float32 (Katharopoulos et al., ICML 2020, eq. 5)."
-    (N, T, V, C), d = v.shape, q.shape[-1]
-    with torch.autocast(q.device.type, enabled=False):
-        fq, fk = feature_map(torch.cat([q, k], -1).float()).chunk(2, -1)
+    "phi(q) (sum_j phi(k_j) v_j) / (phi(q) sum_j phi(k_j)) (Katharopoulos, ICML 2020, eq. 5)."
+    N, T, V, C = v.shape
+    d = q.shape[-1]
+
+    with torch.autocast(q.device.type, enabled=False):  # sums in float32
+        fq, fk = feature_map(torch.cat([q, k], -1).float()).chunk(2, -1)  # (N, T, d) each
         v32 = v.float().reshape(N, T, V * C)
         if mask is not None:
             fk = fk * mask[..., None]
-        fq = fq / (
-            (fq * fk.sum(1, keepdim=True)) @ head_mask(d, d, heads, fq) + eps
-        )  # (N, T, d): the denominator goes to the query
-        kv = (fk.mT @ v32).view(N, d, V, C) * head_mask(d, C, heads, fq)[:, None]  # sum over frames
+
+        # the denominator goes to the query, which is smaller than the output
+        total = fk.sum(1, keepdim=True)  # (N, 1, d)
+        fq = fq / ((fq * total) @ head_mask(d, d, heads, fq) + eps)
+
+        # the sum over frames, without what belongs to other heads
+        kv = (fk.mT @ v32).view(N, d, V, C) * head_mask(d, C, heads, fq)[:, None]
+
         return (fq @ kv.flatten(2)).view(N, T, V, C).to(v.dtype)
 
-# %% ../nbs/13_linear_attention.ipynb #5aa63861
-def sine_code(T: int, channels: int, device: torch.device | str = "cpu") -> Tensor:  # (T, C)
-    "sin and cos of the frame's number at channels / 2 wavelengths, from 2 pi to 10000 * 2 pi frames."
-    t, rate = (
-        torch.arange(T, device=device),
-        10000 ** (-torch.arange(0, channels, 2, device=device, dtype=torch.float64) / channels),
-    )
-    angle = t[:, None] * rate  # (T, C/2), in float64: for large t the angle needs the digits
+# %% ../nbs/13_linear_attention.ipynb #5bf1cdf8
+def sine_code(
+    T: int,  # frames
+    channels: int,
+    device: torch.device | str = "cpu",
+) -> Tensor:  # (T, channels)
+    "sin and cos of the frame's number, at wavelengths from 2 pi to 10000 * 2 pi frames."
+    t = torch.arange(T, device=device)
+    even = torch.arange(0, channels, 2, device=device, dtype=torch.float64)
+    angle = t[:, None] * 10000 ** (
+        -even / channels
+    )  # (T, C/2), float64: a large t needs the digits
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :channels].float()
 
 # %% ../nbs/13_linear_attention.ipynb #98d425c4
@@ -104,48 +124,61 @@ class LinearAttention(nn.Module):
             raise ValueError(
                 f"channels ({channels}) and d_k ({d_k}) must be multiples of heads ({heads})"
             )
-        self.heads, self.order = heads, order
+
+        self.heads = heads
+        self.order = order
         self.to_qk = FlatLinear(V * channels, 2 * d_k)
         self.to_v = FlatLinear(channels, channels)
 
+    def forward(
+        self,
+        x: Tensor,  # (N, T, V, C)
+        mask: Tensor | None = None,  # (N, T) float, 1 where valid; None: all are
+    ) -> Tensor:  # (N, T, V, C)
+        q, k = self.queries_keys(x)
+        return self.mix(q, k, self.to_v(x), mask)
+
     def queries_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (N, T, V, C) -> two (N, T, d_k)
+        "From the whole pose, with the sine code if there is one."
         if self.order:
-            x = x + sine_code(x.shape[1], x.shape[3], x.device).to(x.dtype)[:, None]
+            code = sine_code(x.shape[1], x.shape[3], x.device)  # (T, C)
+            x = x + code.to(x.dtype)[:, None]
+
         return self.to_qk(x.flatten(2)).chunk(2, -1)
 
-    def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, H, T, T)
-        "What frame i takes from frame j: for pictures."
-        return attention_weights(*self.queries_keys(x), self.heads, mask)
-
     def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        if v.shape[1] < 2 * q.shape[-1]:
-            return apply_weights(
-                attention_weights(q, k, self.heads, mask).to(v.dtype), v
-            )  # few frames: the same numbers with fewer products
+        "The values of all frames, weighted; with few frames in the order with fewer products."
+        frames, d_k = q.shape[1:]
+        if frames < 2 * d_k:
+            return apply_weights(attention_weights(q, k, self.heads, mask).to(v.dtype), v)
+
         return linear_attention(q, k, v, self.heads, mask)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None
-    ) -> Tensor:  # (N, T, V, C) -> (N, T, V, C)
-        return self.mix(*self.queries_keys(x), self.to_v(x), mask)
+    def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, H, T, T)
+        "How much frame i takes from frame j, for pictures."
+        return attention_weights(*self.queries_keys(x), self.heads, mask)
 
 # %% ../nbs/13_linear_attention.ipynb #a1d217cb
 class SoftmaxAttention(LinearAttention):
     "Softmax attention with the same queries, keys and values; T x T weights."
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, H, T, T)
-        return self.softmax(*self.queries_keys(x), mask)
-
-    def softmax(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:  # (N, H, T, T)
-        with torch.autocast(q.device.type, enabled=False):  # float16 scores would overflow
-            score = (
-                split_heads(q.float(), self.heads)
-                @ split_heads(k.float(), self.heads).mT
-                * (q.shape[-1] // self.heads) ** -0.5
-            )
-        if mask is not None:
-            score = score.masked_fill(mask[:, None, None] == 0, -torch.finfo(score.dtype).max)
-        return score.softmax(-1)
+        "How much frame i takes from frame j, for pictures."
+        return self.softmax_weights(*self.queries_keys(x), mask)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        return apply_weights(self.softmax(q, k, mask).to(v.dtype), v)
+        "The values of all frames, weighted."
+        return apply_weights(self.softmax_weights(q, k, mask).to(v.dtype), v)
+
+    def softmax_weights(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+        "softmax_j(q_i k_j / sqrt(d)) for every head, (N, H, T, T); padding gets no weight."
+        d = q.shape[-1] // self.heads
+        with torch.autocast(q.device.type, enabled=False):  # float16 scores would overflow
+            scores = split_heads(q.float(), self.heads) @ split_heads(k.float(), self.heads).mT
+            scores = scores * d**-0.5
+
+        if mask is not None:
+            lowest = -torch.finfo(scores.dtype).max
+            scores = scores.masked_fill(mask[:, None, None] == 0, lowest)
+
+        return scores.softmax(-1)

@@ -14,10 +14,11 @@ from typing import Any
 from safetensors.torch import load_file
 
 from .contract import SkeletonModel
-from .core import config_from_dict
+from .core import config_from_dict, environment
 from .pipeline import Pipeline
 from .preprocessing import PreprocessConfig
 from .skeletons import get_skeleton
+from .store import Store
 from .zoo import build_model
 
 # %% ../nbs/30_runs.ipynb #505631a2
@@ -56,6 +57,23 @@ class RunInfo:
             raise ValueError(f"{file}: not a run's settings (config has no {missing})")
 
         return info
+
+    @staticmethod
+    def of(
+        cfg: Any,  # settings, a dataclass
+        store: Store,
+        teacher: str = "",
+    ) -> "RunInfo":
+        "Of a run that begins now, on this machine."
+        return RunInfo(
+            asdict(cfg),
+            store.dataset.name,
+            store.skeleton.name,
+            list(store.classes),
+            store.fingerprint,
+            environment(),
+            teacher,
+        )
 
     def as_dict(self) -> dict:
         "As it stands in config.json and in results."

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from last.contract import BatchNorm, SkeletonModel, average_persons, masked, mean_pool
 from last.zoo import build_model
 
-shape = (3, 3, 10, 5, 2)
-N, C, T, V, M = shape
+SHAPE = (3, 3, 10, 5, 2)
+N, C, T, V, M = SHAPE
 MODES = pytest.mark.parametrize("training", (True, False), ids=("training", "eval"))
 
 
@@ -41,7 +41,7 @@ def lone() -> Tensor:
 @pytest.fixture
 def two() -> Tensor:
     torch.manual_seed(2)
-    return torch.randn(N, C, T, V, M)
+    return torch.randn(SHAPE)
 
 
 def here(frames: int = T, persons: int = 1) -> Tensor:

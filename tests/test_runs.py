@@ -46,9 +46,9 @@ def test_info_survives_writing_and_reading(run, info):
 
 
 def test_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no run here .*python -m last train"):
+    with pytest.raises(FileNotFoundError, match=r"no run here .*python -m last train"):
         RunInfo.read(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no run here"):
+    with pytest.raises(FileNotFoundError, match=r"no run here"):
         load_run(tmp_path)
 
 
@@ -61,7 +61,7 @@ def test_broken_config_is_named(run, text):
 
 def test_config_that_is_no_table_is_named(run, info):
     (run / "config.json").write_text(json.dumps(info.as_dict() | dict(config=[1])))
-    with pytest.raises(ValueError, match="config.json: not a run's settings"):
+    with pytest.raises(ValueError, match=r"config.json: not a run's settings"):
         RunInfo.read(run)
 
 
@@ -69,7 +69,7 @@ def test_missing_setting_is_named(run, info):
     facts = info.as_dict()
     facts["config"] = {k: v for k, v in facts["config"].items() if k not in ("seed", "part")}
     (run / "config.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="not a run's settings .config has no part, seed."):
+    with pytest.raises(ValueError, match=r"not a run's settings .config has no part, seed."):
         RunInfo.read(run)
 
 
@@ -78,7 +78,7 @@ def test_run_without_preprocessing_is_not_a_skeleton_run(run, info, change):
     facts = info.as_dict()
     facts["config"] = facts["config"] | change
     (run / "config.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="config.json: not a skeleton run's settings"):
+    with pytest.raises(ValueError, match=r"config.json: not a skeleton run's settings"):
         load_run(run)
 
 
@@ -100,12 +100,12 @@ def test_other_number_of_classes_leaves_out_the_head_alone(run):
 def test_head_that_does_not_fit_config_is_refused(run, info):
     other = dataclasses.replace(info, classes=["up", "down"])
     (run / "config.json").write_text(json.dumps(other.as_dict()))
-    with pytest.raises(ValueError, match="weights and config.json do not belong together"):
+    with pytest.raises(ValueError, match=r"weights and config.json do not belong together"):
         load_run(run)
 
 
 def test_weights_of_another_skeleton_are_refused(run):
-    with pytest.raises(ValueError, match="do not fit this model .* for instance"):
+    with pytest.raises(ValueError, match=r"do not fit this model .* for instance"):
         load_weights(build_model("nano", "coco17", 3), run)
 
 
@@ -119,9 +119,9 @@ def test_incomplete_weights_are_refused(run):
 
 def test_missing_and_damaged_weights_are_named(run):
     model = build_model("nano", "ntu25", 3)
-    with pytest.raises(FileNotFoundError, match="nowhere: no such weights"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such weights"):
         load_weights(model, run / "nowhere")
-    with pytest.raises(FileNotFoundError, match="best.safetensors: no such weights"):
+    with pytest.raises(FileNotFoundError, match=r"best.safetensors: no such weights"):
         load_run(run, "best")
 
     file = run / "last.safetensors"
@@ -133,7 +133,7 @@ def test_missing_and_damaged_weights_are_named(run):
 def test_trained_on_lists_names(run):
     assert trained_on(run) == {"a", "b"}
     (run / "trained_on.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="nobody knows what the run has seen"):
+    with pytest.raises(FileNotFoundError, match=r"nobody knows what the run has seen"):
         trained_on(run)
 
 
@@ -171,7 +171,7 @@ def test_run_of_another_command_is_refused(run, info):
     facts = info.as_dict()
     facts["config"]["videos"] = "folder"  # a setting that `train` does not have
     (run / "config.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="holds a run of another command .* choose another --out"):
+    with pytest.raises(ValueError, match=r"holds a run of another command .* choose another --out"):
         continue_info(run, settings_of_train(), info)
 
 

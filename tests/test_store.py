@@ -1,0 +1,524 @@
+"The store: what goes in comes out, nothing else is replaced, and `prepare` survives bad files."
+
+import json
+import os
+import pickle
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import last.store
+from last.core import ParseError
+from last.parsing import Clip, read_ntu
+from last.protocols import DATASETS
+from last.store import (
+    InfoConfig,
+    PrepareConfig,
+    Store,
+    describe,
+    open_store,
+    prepare,
+    toy_store,
+    write_store,
+)
+from last.synthetic import TOY_CLASSES, ntu_text, sense, toy_clip
+
+DATA = os.environ.get("LAST_DATA")
+needs_data = pytest.mark.skipif(not DATA, reason="LAST_DATA is not set")
+
+
+def clip(i):
+    "Clip i: one or two persons, a length and label of its own, and a gap in clip 1."
+    rng = np.random.default_rng(i)
+    points = rng.normal(size=(1 + i % 2, 5 + i, 25, 3)).astype(np.float32)
+    if i == 1:
+        points[1, 2:4] = np.nan
+    return Clip(f"clip{i}", points, i % 3, split="train" if i < 30 else "test")
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return [clip(i) for i in range(40)]
+
+
+@pytest.fixture
+def own(clips, tmp_path):
+    return write_store(tmp_path / "own", clips, "ntu25", ["a", "b", "c"])
+
+
+# clips in memory
+
+
+def test_what_goes_in_comes_out(own, clips):
+    assert len(own) == len(clips)
+    for i, c in enumerate(clips):
+        assert own[i].dtype == np.float32
+        assert np.array_equal(own[i], c.points, equal_nan=True)
+        assert np.array_equal(own.seen(i), c.present)
+        assert own.index.names[i] == c.name and own.index.labels[i] == c.label
+
+
+def test_a_clip_is_a_copy_that_may_be_changed(own):
+    own[0][:] = 0
+    assert own[0].any()
+
+
+def test_parts_follow_the_splits_of_clips(own):
+    sizes = {part: len(own.part("given", part)) for part in ("train", "fit", "val", "test")}
+    assert sizes["train"] == 30 and sizes["test"] == 10
+    assert sizes["fit"] + sizes["val"] == 30 and sizes["val"] > 0
+
+
+def test_persons_who_never_appear_are_left_out(tmp_path):
+    points = np.full((3, 6, 25, 3), np.nan, np.float32)
+    points[1] = 1
+    store = write_store(tmp_path / "s", [Clip("x", points, 0)], "ntu25")
+    assert store[0].shape == (1, 6, 25, 3)
+
+
+def test_class_names_default_to_numbers(clips, tmp_path):
+    assert write_store(tmp_path / "s", clips, "ntu25").classes == ["0", "1", "2"]
+
+
+def test_fingerprint_depends_on_content_only(own, clips, tmp_path):
+    again = write_store(tmp_path / "elsewhere", clips, "ntu25", ["x", "y", "z"])
+    assert again.fingerprint == own.fingerprint
+
+    changed = replace(clips[0], points=clips[0].points + np.float32(1e-3))
+    other = write_store(tmp_path / "other", [changed, *clips[1:]], "ntu25")
+    assert other.fingerprint != own.fingerprint
+
+
+def test_a_store_may_be_replaced_by_a_store(own, clips):
+    assert len(write_store(own.path, clips[:5], "ntu25")) == 5
+
+
+@pytest.mark.parametrize(
+    "points, label, names, message",
+    [
+        (np.zeros((1, 5, 20, 3)), 0, 1, r"x: expected \(M, T, 25, 3\) for ntu25, found \(1, 5, 20"),
+        (np.zeros((5, 25, 3)), 0, 1, r"x: expected \(M, T, 25, 3\)"),
+        (np.full((1, 5, 25, 3), np.nan), 0, 1, "x: nobody is in this clip"),
+        (np.zeros((1, 5, 25, 3)), 2, 1, "label 2 but only 2 class names"),
+        (np.zeros((1, 5, 25, 3)), 0, 2, "two clips have the same name"),
+        (np.zeros((1, 5, 25, 3)), 0, 0, "no clips to write"),
+    ],
+    ids=["joints", "dimensions", "nobody", "label", "name", "none"],
+)
+def test_clips_that_do_not_fit_are_refused(tmp_path, points, label, names, message):
+    clips = [Clip("x", points.astype(np.float32), label)] * names
+    with pytest.raises(ValueError, match=message):
+        write_store(tmp_path / "s", clips, "ntu25", ["a", "b"])
+    assert not (tmp_path / "s").exists()
+
+
+def test_nothing_but_a_store_is_ever_replaced(clips, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/thesis.tex").write_text("x")
+    with pytest.raises(FileExistsError, match="is not a store"):
+        write_store(tmp_path / "home", clips, "ntu25")
+    assert (tmp_path / "home/thesis.tex").read_text() == "x"
+
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FileExistsError, match="is not a store"):
+        write_store(tmp_path / "file", clips, "ntu25")
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_an_empty_folder_may_become_a_store(clips, tmp_path):
+    (tmp_path / "s").mkdir()
+    assert len(write_store(tmp_path / "s", clips, "ntu25")) == 40
+
+
+def test_no_store_names_the_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no store here .*`python -m last prepare`"):
+        Store(tmp_path / "nowhere")
+
+
+def test_unknown_protocol_and_part_list_the_known(own):
+    with pytest.raises(ValueError, match="own has no protocol 'xsub'; it has given"):
+        own.part("xsub", "train")
+    with pytest.raises(ValueError, match="unknown part 'dev'; known: train, test, val, fit"):
+        own.part("given", "dev")
+
+
+def test_missing_rows_are_damage(own):
+    np.save(own.path / "present.npy", own.present[:-1])
+    rows = len(own.points)
+    message = f"is damaged .expected {rows} rows, found {rows} of points and {rows - 1} of present"
+    with pytest.raises(ParseError, match=message):
+        Store(own.path)
+
+
+@pytest.mark.parametrize("name", ["points.npy", "present.npy", "index.npz", "meta.json"])
+def test_a_cut_file_is_damage(own, name):
+    path = own.path / name
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(ParseError, match=r"the store is damaged .*; prepare it again"):
+        Store(own.path)
+
+
+# files
+
+
+def ntu_file(folder, name, frames=12, persons=1):
+    "A small `.skeleton` file; returns its path."
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    shape = np.array([0.3, 0.6, 0.1])
+    bodies = [rng.normal(size=(frames, 25, 3)) * shape + [0, 0, 3] for _ in range(persons)]
+    path = folder / f"{name}.skeleton"
+    path.write_text(ntu_text([sense(body, rng) for body in bodies]))
+    return path
+
+
+def empty_file(folder, name, frames=20):
+    path = folder / f"{name}.skeleton"
+    path.write_text("\n".join([str(frames)] + ["0"] * frames))
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path):
+    "Two folders as in the original: six good clips; one damaged, one empty, one known missing."
+    low = tmp_path / "ntu/nturgb+d_skeletons_s001_to_s017"
+    high = tmp_path / "ntu/nturgb+d_skeletons_s018_to_s032"
+    for p in (1, 3):
+        ntu_file(low, f"S001C001P{p:03}R001A001")
+        ntu_file(low, f"S002C002P{p:03}R001A050", persons=2)
+        ntu_file(high, f"S018C001P{p:03}R001A120")
+
+    ntu_file(low, "S001C002P005R002A008")  # on the authors' list of missing clips
+    empty_file(low, "S003C001P001R001A001")
+    broken = ntu_file(low, "S003C001P001R001A002")
+    broken.write_text(broken.read_text()[:3000])
+    return tmp_path / "ntu"
+
+
+@pytest.fixture
+def cfg(tree, tmp_path):
+    return PrepareConfig(str(tree), str(tmp_path / "stores/ntu120"), "ntu120", workers=1)
+
+
+def test_good_files_become_clips_in_the_order_of_their_names(cfg):
+    store = prepare(cfg)
+    assert store.index.names.tolist() == sorted(store.index.names.tolist())
+    assert store.index.setups.tolist() == [1, 1, 2, 2, 18, 18]
+    assert store.index.persons.tolist() == [1, 1, 2, 2, 1, 1]
+    assert len(store.part("xsub", "train")) == 3
+    for i, name in enumerate(store.index.names):
+        read = read_ntu(next(Path(cfg.root).rglob(f"{name}.skeleton")))
+        seen = read.present.any(1)
+        assert np.array_equal(store[i], read.points[seen], equal_nan=True)
+
+
+def test_bad_files_are_listed_with_their_reason(cfg):
+    meta = prepare(cfg).meta
+    reasons = {Path(file).stem: reason for file, reason in meta["skipped"]}
+    assert sorted(reasons) == ["S003C001P001R001A001", "S003C001P001R001A002"]
+    assert reasons["S003C001P001R001A001"] == "no body in any of 20 frames"
+    line, _, expected = reasons["S003C001P001R001A002"].partition(": ")
+    assert line.isdigit() and expected.startswith("expected 12 numbers of joint")
+    assert meta["known_missing"] == 1
+
+
+def test_strict_stops_at_the_first_bad_file(cfg, tmp_path):
+    strict = replace(cfg, out=str(tmp_path / "s"), strict=True)
+    with pytest.raises(ParseError, match=r"S003C001P001R001A001.skeleton: no body in any of 20"):
+        prepare(strict)
+    assert not (tmp_path / "s").exists()
+
+
+def test_strict_looks_at_a_finished_store_again(cfg):
+    prepare(cfg)
+    with pytest.raises(ParseError, match="no body in any of 20 frames"):
+        prepare(replace(cfg, strict=True))
+
+
+def test_any_exception_of_a_reader_is_a_reason(cfg, monkeypatch):
+    def reader(path):
+        if path.stem == "S001C001P001R001A001":
+            raise KeyError("surprise")
+        return read_ntu(path)
+
+    monkeypatch.setitem(DATASETS, "ntu120", replace(DATASETS["ntu120"], read=reader))
+    skipped = {Path(file).stem: reason for file, reason in prepare(cfg).meta["skipped"]}
+    assert skipped["S001C001P001R001A001"] == "KeyError: 'surprise'"
+
+    strict = replace(cfg, out=cfg.out + "-strict", strict=True)
+    with pytest.raises(ParseError, match=r"S001C001P001R001A001.skeleton: KeyError: 'surprise'"):
+        prepare(strict)
+
+
+def test_a_class_beyond_the_table_is_a_reason(cfg, monkeypatch):
+    row = replace(DATASETS["ntu120"], classes=tuple("abc"))
+    monkeypatch.setitem(DATASETS, "ntu120", row)
+    reasons = [reason for _, reason in prepare(cfg).meta["skipped"]]
+    assert "class 50, but ntu120 has 3 classes" in reasons
+
+
+def test_ntu60_takes_its_part_of_the_files(cfg, tmp_path):
+    store = prepare(replace(cfg, out=str(tmp_path / "ntu60"), dataset="ntu60"))
+    assert len(store) == 4  # setups up to 17, actions up to 60
+
+
+def test_hidden_files_are_no_clips(cfg, tree):
+    ntu_file(tree, "S001C001P001R001A002").rename(tree / "._S001C001P001R001A002.skeleton")
+    store = prepare(cfg)
+    assert len(store) == 6
+    assert len(store.meta["skipped"]) == 2  # it is not even read
+
+
+def test_a_finished_store_is_left_alone(cfg):
+    store = prepare(cfg)
+    times = {p: p.stat().st_mtime_ns for p in store.path.iterdir()}
+    assert prepare(cfg).fingerprint == store.fingerprint
+    assert {p: p.stat().st_mtime_ns for p in store.path.iterdir()} == times
+
+
+def test_a_damaged_store_is_made_anew(cfg):
+    store = prepare(cfg)
+    (store.path / "present.npy").write_bytes(b"cut")
+    again = prepare(cfg)
+    assert again.fingerprint == store.fingerprint
+    assert len(again.present) == len(store.present)
+
+
+def test_a_store_of_other_files_is_not_overwritten(cfg, tree):
+    prepare(cfg)
+    ntu_file(tree, "S005C001P001R001A001")
+    with pytest.raises(FileExistsError, match="holds a store of other files"):
+        prepare(cfg)
+
+
+def test_raw_files_are_never_replaced(cfg):
+    with pytest.raises(FileExistsError, match="is not a store"):
+        prepare(replace(cfg, out=cfg.root))
+    assert len(list(Path(cfg.root).rglob("*.skeleton"))) == 9
+
+
+def test_a_clip_that_is_there_twice_is_an_error(cfg, tree):
+    ntu_file(tree / "copy", "S001C001P001R001A001")
+    with pytest.raises(ParseError, match="1 clips are there twice, for instance S001C001P001R001A"):
+        prepare(cfg)
+
+
+def test_no_readable_file_is_an_error_that_shows_the_first(tmp_path):
+    (tmp_path / "raw").mkdir()
+    empty_file(tmp_path / "raw", "S001C001P001R001A001")
+    cfg = PrepareConfig(str(tmp_path / "raw"), str(tmp_path / "s"), "ntu120", workers=1)
+    with pytest.raises(ParseError, match=r"none of 1 files could be read; the first: .*A001"):
+        prepare(cfg)
+
+
+def test_a_folder_without_files_names_what_was_searched(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        prepare(PrepareConfig(str(tmp_path / "nix"), str(tmp_path / "s"), "ntu120"))
+    with pytest.raises(FileNotFoundError, match=r"no ntu120 files \(\*.skeleton\)"):
+        prepare(PrepareConfig(str(tmp_path), str(tmp_path / "s"), "ntu120"))
+
+
+def test_a_pool_of_processes_makes_the_same_store(cfg, monkeypatch):
+    monkeypatch.setattr(last.store, "PART", 3)
+    one = prepare(cfg)
+    two = prepare(replace(cfg, out=cfg.out + "-pool", workers=2))
+    assert two.fingerprint == one.fingerprint
+    assert two.meta["skipped"] == one.meta["skipped"]
+
+
+# stopped and started again: test_resume.py kills real processes
+
+
+def test_a_stopped_run_goes_on_with_what_is_missing(tmp_path, monkeypatch):
+    for i in range(10):
+        ntu_file(tmp_path / "many", f"S001C001P001R001A{i + 1:03}", frames=2)
+    calls = []
+    row = DATASETS["ntu120"]
+
+    def counting(path):
+        calls.append(path)
+        return read_ntu(path)
+
+    def dying(path):
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return counting(path)
+
+    # stopped in the second part of four files
+    monkeypatch.setattr(last.store, "PART", 4)
+    monkeypatch.setitem(DATASETS, "ntu120", replace(row, read=dying))
+    root, out = tmp_path / "many", tmp_path / "stores/many"
+    cfg = PrepareConfig(str(root), str(out), "ntu120", workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(cfg)
+    assert not out.exists()
+
+    # the first part is not parsed again
+    calls.clear()
+    monkeypatch.setitem(DATASETS, "ntu120", replace(row, read=counting))
+    again = prepare(cfg)
+    assert len(calls) == 6
+
+    # and the result is that of an undisturbed run, with nothing left over
+    whole = prepare(replace(cfg, out=str(tmp_path / "whole")))
+    assert again.fingerprint == whole.fingerprint and len(again) == 10
+    assert [p.name for p in out.parent.iterdir()] == ["many"]
+
+
+def test_parts_of_files_that_have_changed_are_removed(cfg):
+    out = Path(cfg.out)
+    outdated = out.with_name(out.name + ".parts-0123")
+    outdated.mkdir(parents=True)
+    prepare(cfg)
+    assert not outdated.exists()
+
+
+# files of many clips
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    "Both splits in ST-GCN's format; the last training clip is empty."
+    for split in ("train", "val"):
+        data = np.random.default_rng(len(split)).normal(size=(6, 3, 8, 25, 2)).astype(np.float32)
+        if split == "train":
+            data[-1] = 0
+        names = [f"{split}{i}" for i in range(6)]
+        np.save(tmp_path / f"{split}_data.npy", data)
+        (tmp_path / f"{split}_label.pkl").write_bytes(pickle.dumps((names, [0, 1, 2] * 2)))
+
+    return tmp_path / "train_data.npy"
+
+
+def test_an_array_brings_its_twin_along(arrays, tmp_path):
+    store = prepare(PrepareConfig(str(arrays), str(tmp_path / "s"), "stgcn"))
+    assert len(store) == 11
+    assert len(store.part("given", "train")) == 5 and len(store.part("given", "test")) == 6
+    assert store.classes == ["0", "1", "2"]
+    assert store.meta["skipped"] == [[str(arrays), "train5: nobody in any frame"]]
+
+
+def test_strict_refuses_empty_clips_of_an_array(arrays, tmp_path):
+    with pytest.raises(ParseError, match="train5: nobody in any frame"):
+        prepare(PrepareConfig(str(arrays), str(tmp_path / "s"), "stgcn", strict=True))
+
+
+def test_an_array_must_be_a_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such file \(ctrgcn is read from one file\)"):
+        prepare(PrepareConfig(str(tmp_path), str(tmp_path / "s"), "ctrgcn"))
+
+
+def test_own_clips_have_no_files(tmp_path):
+    with pytest.raises(ValueError, match=r"dataset own: has no files to read; .*write_store"):
+        prepare(PrepareConfig(str(tmp_path), str(tmp_path / "s"), "own"))
+
+
+def test_an_unknown_dataset_lists_the_known(tmp_path):
+    with pytest.raises(ValueError, match="unknown dataset 'ntu'; known: ntu60"):
+        prepare(PrepareConfig(str(tmp_path), str(tmp_path / "s"), "ntu"))
+
+
+def test_help_names_every_dataset_with_files(capsys):
+    from last.cli import parse
+
+    with pytest.raises(SystemExit):
+        parse("prepare", ["--help"])
+    words = capsys.readouterr().out.replace(",", " ").split()
+    for row in DATASETS.values():
+        assert row.name in words or row.name == "own"
+
+
+# info
+
+
+def test_info_begins_with_the_number_of_clips(cfg):
+    store = prepare(cfg)
+    text = describe(open_store(InfoConfig(str(store.path))))
+    assert text.split("\n")[0] == "6 clips"
+    assert "2 damaged or empty, 1 known to be missing" in text
+    assert "4 clips with 1, 2 clips with 2" in text
+    assert "xsub        train 3, fit 3, val 0, test 3" in text
+    assert text.count("\n  skipped ") == 2
+
+
+def test_info_warns_of_copies(own, tmp_path):
+    clips = [clip(0), replace(clip(0), name="copy", split="test")]
+    store = write_store(tmp_path / "leak", clips, "ntu25")
+    assert "1 TEST CLIPS ARE COPIES OF TRAINING CLIPS" in describe(store)
+    assert "COPIES" not in describe(own)
+
+
+def test_info_lists_twenty_skipped_files(clips, tmp_path):
+    skipped = [[f"file{i}", "cut"] for i in range(21)]
+    text = describe(write_store(tmp_path / "s", clips, "ntu25", skipped=skipped))
+    assert "  skipped file19: cut\n  ..." in text and "file20" not in text
+
+
+# the toy
+
+
+def test_toy_clips_do_what_their_class_says():
+    for label in range(len(TOY_CLASSES)):
+        points = toy_clip(label, 15, np.random.default_rng(label))[0]  # (T, 25, 3)
+        rise = points[-1, 11, 1] - points[0, 11, 1]  # right hand
+        assert (rise > 0) == (label != 1)
+
+
+def test_toy_store_is_repeatable(tmp_path):
+    store = toy_store(tmp_path / "a", clips=20, classes=3)
+    assert store.classes == list(TOY_CLASSES)
+    assert len(store.part("given", "test")) == 5
+    assert toy_store(tmp_path / "b", clips=20, classes=3).fingerprint == store.fingerprint
+    assert toy_store(tmp_path / "c", clips=20, classes=3, seed=1).fingerprint != store.fingerprint
+
+
+# the real sets
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    data, out = Path(DATA), tmp_path_factory.mktemp("real")
+    roots = {
+        "nw-ucla": next(data.rglob("a01_s01_e00_v01.json")).parent,
+        "utd-mhad": next(data.rglob("a1_s1_t1_skeleton.mat")).parent,
+        "sbu": next(data.rglob("s01s02/*/*/skeleton_pos.txt")).parents[3],
+    }
+    return {
+        name: prepare(PrepareConfig(str(root), str(out / name), name, workers=1))
+        for name, root in roots.items()
+    }
+
+
+def sizes(store, protocol):
+    return tuple(len(store.part(protocol, part)) for part in ("train", "test"))
+
+
+@needs_data
+def test_real_sets_have_their_sizes(real):
+    assert {name: len(store) for name, store in real.items()} == {
+        "nw-ucla": 1484,
+        "utd-mhad": 861,
+        "sbu": 282,
+    }
+    assert sizes(real["utd-mhad"], "xsub") == (431, 430)
+    assert sum(len(real["sbu"].part(f"fold{k}", "test")) for k in range(1, 6)) == 282
+
+
+@needs_data
+def test_nw_ucla_without_its_leak(real):
+    store = real["nw-ucla"]
+    found = {p: sizes(store, p) for p in "abc"}
+    assert found == {"a": (1020, 464), "b": (925, 464), "c": (1020, 369)}
+
+    listed = next(Path(DATA).rglob("nw-ucla-leaked-test-clips.txt")).read_text().split()
+    tests = {p: set(store.index.names[store.part(p, "test")]) for p in "ac"}
+    assert tests["a"] - tests["c"] == set(listed)
+    assert describe(store).count("TEST CLIPS ARE COPIES") == 1  # protocol a alone
+
+
+def test_meta_is_plain_json(own):
+    meta = json.loads((own.path / "meta.json").read_text())
+    assert meta["clips"] == 40 and meta["fingerprint"] == own.fingerprint
