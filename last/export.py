@@ -11,7 +11,7 @@ __all__ = ['LIMITS', 'EXPORT', 'Network', 'example', 'network_file', 'FromJoints
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +70,7 @@ def example(run: Run) -> dict[str, Tensor]:
     return inputs
 
 # %% ../nbs/62_export.ipynb #efe39f82
-@lru_cache(maxsize=None)
+@cache
 def network_file(
     model: SkeletonModel,  # in eval mode
     shape: tuple[int, ...],  # of one clip: (C, T, V[, M])
@@ -129,7 +129,9 @@ def metadata(
     **more: str,  # further facts, e.g. the precision
 ) -> dict[str, str]:
     "Facts about a file, as text: what it expects and where it comes from."
-    skeleton, pre, info = run.pipeline.skeleton, run.pipeline.pre, run.info
+    info = run.info
+    pre = run.pipeline.pre
+    skeleton = run.pipeline.skeleton
 
     return dict(
         classes=json.dumps(info.classes),

@@ -237,3 +237,61 @@ def test_short_configs_repeat_the_results(config, grid):
     settings = yaml.safe_load((ROOT / f"configs/{config}.yaml").read_text())
     settings.pop("protocol"), settings.pop("part")
     assert {"lr": 0.001, **settings} == deep_merge(g.settings, g.rows["reference"])
+
+
+def test_line_overrides_file_and_file_overrides_default(tmp_path):
+    from last.cli import parse
+
+    (tmp_path / "c.yaml").write_text("epochs: 30\nschedule: cosine\npre: {frames: 32}\n")
+    places = ["--data", "store", "--out", "run", "--protocol", "xsub"]
+    line = ["--config", str(tmp_path / "c.yaml"), *places, "--epochs", "2", "--aug.flip-p", "0.5"]
+    cfg = parse("train", line)
+    assert (cfg.epochs, cfg.schedule, cfg.batch, cfg.aug.flip_p) == (2, "cosine", 64, 0.5)
+    assert (cfg.pre.frames, cfg.pre.persons) == (32, 1)
+
+
+@pytest.mark.parametrize(
+    "text, why",
+    [
+        ("epoch: 30\n", "c.yaml: unknown setting epoch; known: data, out"),
+        ("a: [\n", "c.yaml: broken YAML"),
+        ("- 3\n", "c.yaml: expected `setting: value` lines"),
+    ],
+)
+def test_a_bad_settings_file_is_named(tmp_path, text, why):
+    from last.cli import parse
+
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ValueError, match=why):
+        parse("train", ["--config", str(tmp_path / "c.yaml")])
+
+
+@pytest.mark.parametrize("line", [["--config"], ["--config="]], ids=["no file", "empty"])
+def test_config_without_a_file(line):
+    from last.cli import take_config
+
+    if line == ["--config"]:
+        with pytest.raises(ValueError, match="--config needs a file"):
+            take_config(line)
+    else:
+        assert take_config(line) == ("", [])
+
+
+def test_missing_settings_are_listed(store):
+    done = last("train", "--data", store)
+    assert done.returncode == 2 and "--protocol" in done.stderr and "--out" in done.stderr
+
+
+def test_interruption_is_one_line(monkeypatch, capsys):
+    from last import cli
+    from last.core import Command
+
+    def interrupt(cfg):
+        raise KeyboardInterrupt
+
+    for resumes, words in ((True, "interrupted; the same command goes on"), (False, "interrupted")):
+        command = Command("help", dict, interrupt, str, resumes)
+        monkeypatch.setattr(cli, "get_command", lambda name, c=command: c)
+        monkeypatch.setattr(cli, "parse", lambda name, args: None)
+        assert cli.main(["train"]) == 130
+        assert words in capsys.readouterr().err

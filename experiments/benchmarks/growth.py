@@ -1,11 +1,13 @@
-"""How a network's time grows with frames, joints and blocks; linear against softmax attention in the same block.
+"""How the time of a network grows with frames, joints and blocks.
 
-    python experiments/benchmarks/growth.py          writes results/bench/growth.json, which nbs/50_cost.ipynb draws
+    python experiments/benchmarks/growth.py --out results/bench/growth.json
 
-One thread, one clip, eager, interleaved. Leave the machine alone meanwhile (about 10 minutes).
+Linear attention is compared with softmax attention in the same block; nbs/50_cost.ipynb draws the
+result. One thread, one clip, eager, interleaved. Leave the machine alone meanwhile (10 minutes).
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,8 +19,10 @@ from last.skeletons import SKELETONS, get_skeleton
 from last.training import keep_memory
 from last.zoo import build_model
 
+RESULTS = Path(__file__).parents[2] / "results/bench"
 ATTENTION = ("linear", "softmax")
 FRAMES = (64, 128, 256, 512, 1024)
+ONE_BLOCK = "channels=256 strides=1 stem=256 patch=1"
 BLOCKS = {
     2: "channels=128,256 strides=1,2",
     4: "",
@@ -27,49 +31,57 @@ BLOCKS = {
 }
 
 
-def case(model: str, skeleton: str, T: int):
-    "A model and its input, with what it costs."
-    s = get_skeleton(skeleton)
-    net = build_model(model, s, 120).eval()
-    x = torch.randn(1, 3, T, s.V)
-    return (lambda: net(x)), dict(
-        model=model, skeleton=skeleton, t_v_m=[T, s.V, 1], **count_cost(net, s, T)
-    )
+def cases_by_figure() -> dict[str, list[tuple[str, str, int]]]:
+    "Figure -> its networks as (model, skeleton, frames)."
+    pairs = [(T, kind) for T in FRAMES for kind in ATTENTION]
+    return {
+        "frames": [(f"reference attention={kind}", "ntu25", T) for T, kind in pairs],
+        "one block": [(f"reference {ONE_BLOCK} attention={kind}", "ntu25", T) for T, kind in pairs],
+        "joints": [("reference", skeleton, 64) for skeleton in SKELETONS],
+        "blocks": [(f"reference {change}".strip(), "ntu25", 64) for change in BLOCKS.values()],
+    }
+
+
+def prepare(model: str, skeleton_name: str, T: int) -> tuple[Callable, dict]:
+    "A function that classifies one clip, and what that costs."
+    skeleton = get_skeleton(skeleton_name)
+    network = build_model(model, skeleton, 120).eval()
+    x = torch.randn(1, 3, T, skeleton.V)
+
+    cost = count_cost(network, skeleton, T)
+    facts = dict(model=model, skeleton=skeleton_name, t_v_m=[T, skeleton.V, 1], **cost)
+    return lambda: network(x), facts
+
+
+def measure(cases: list[tuple[str, str, int]], rounds: int) -> list[dict]:
+    "Costs and latencies of the networks of one figure, timed in turns."
+    prepared = [prepare(*case) for case in cases]
+    seconds = interleave({i: run for i, (run, _) in enumerate(prepared)}, rounds)
+    return [facts | latency(seconds[i]) for i, (_, facts) in enumerate(prepared)]
 
 
 def main():
-    p = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--rounds", type=int, default=20)
-    p.add_argument("--out", type=Path, default=Path(__file__).parent / "results/growth.json")
-    a = p.parse_args()
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=RESULTS / "growth.json")
+    args = parser.parse_args()
+
     torch.set_num_threads(1)
     keep_memory()
-    asked = {
-        "frames": [
-            (f"reference attention={kind}", "ntu25", T) for T in FRAMES for kind in ATTENTION
-        ],
-        "one block": [
-            (f"reference channels=256 strides=1 stem=256 patch=1 attention={kind}", "ntu25", T)
-            for T in FRAMES
-            for kind in ATTENTION
-        ],
-        "joints": [("reference", s, 64) for s in SKELETONS],
-        "blocks": [(f"reference {change}".strip(), "ntu25", 64) for change in BLOCKS.values()],
-    }
     out = dict(environment=environment(), threads=1, batch=1)
+
     with torch.inference_mode():
-        for name, cases in asked.items():
-            runs, about = zip(*(case(*c) for c in cases))
-            seconds = interleave(dict(enumerate(runs)), a.rounds)
-            out[name] = [dict(e, **latency(seconds[i])) for i, e in enumerate(about)]
-            for e in out[name]:
+        for figure, cases in cases_by_figure().items():
+            out[figure] = measure(cases, args.rounds)
+            for row in out[figure]:
+                size = f"{row['t_v_m']}  {row['macs'] / 1e9:.2f} GMACs"
                 print(
-                    f"{name:10} {e['model']:70} {e['t_v_m']}  {e['median_ms']:8.1f} ms   {e['macs'] / 1e9:.2f} GMACs",
-                    flush=True,
+                    f"{figure:10} {row['model']:70} {row['median_ms']:8.1f} ms   {size}", flush=True
                 )
-    write_json(a.out, out)
+
+    write_json(args.out, out)
 
 
 if __name__ == "__main__":

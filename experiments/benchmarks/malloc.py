@@ -1,6 +1,8 @@
-"""What `keep_memory` is worth: seconds for a training step of `reference`, with and without, in fresh processes, interleaved.
+"""How much time `keep_memory` saves in a training step of `reference`.
 
-python experiments/benchmarks/malloc.py [--frames 64] [--threads 2] [--out results/bench/malloc.json]
+    python experiments/benchmarks/malloc.py [--frames 64] [--threads 2]
+
+With and without it, in fresh processes, interleaved; writes results/bench/malloc.json.
 """
 
 import argparse
@@ -10,8 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+RESULTS = Path(__file__).parents[2] / "results/bench"
 
-def child(keep: bool, T: int, threads: int):
+
+def child(keep: bool, T: int, threads: int) -> None:
+    "Print the median seconds of a training step in this process."
     import torch
     from torch.nn import functional as F
 
@@ -20,69 +25,59 @@ def child(keep: bool, T: int, threads: int):
 
     torch.set_num_threads(threads)
     if keep and not keep_memory():
-        sys.exit("no glibc here")
+        sys.exit("this system has no glibc, so keep_memory does nothing")
+
     model = build_model("reference", "kinect20", 10)
-    optimizer, x, y = (
-        torch.optim.AdamW(model.parameters()),
-        torch.randn(32, 3, T, 20),
-        torch.randint(0, 10, (32,)),
-    )
-    times = []
+    optimizer = torch.optim.AdamW(model.parameters())
+    x = torch.randn(32, 3, T, 20)
+    labels = torch.randint(0, 10, (32,))
+
+    seconds = []
     for _ in range(6):
-        t = time.perf_counter()
-        F.cross_entropy(model(x), y).backward()
+        start = time.perf_counter()
+        F.cross_entropy(model(x), labels).backward()
         optimizer.step()
         optimizer.zero_grad()
-        times.append(time.perf_counter() - t)
-    print(statistics.median(times[2:]))
+        seconds.append(time.perf_counter() - start)
+
+    print(statistics.median(seconds[2:]))
+
+
+def measure(how: str, args: argparse.Namespace) -> float:
+    "Seconds of a step in a fresh process; `how` is keep or default."
+    command = [sys.executable, __file__, "--child", how]
+    command += ["--frames", str(args.frames), "--threads", str(args.threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def main():
-    p = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--frames", type=int, default=64)
-    p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--out", type=Path, default=Path(__file__).parent / "results/malloc.json")
-    p.add_argument("--child", choices=("keep", "default"), help=argparse.SUPPRESS)
-    a = p.parse_args()
-    if a.child:
-        return child(a.child == "keep", a.frames, a.threads)
+    parser.add_argument("--frames", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULTS / "malloc.json")
+    parser.add_argument("--child", choices=("keep", "default"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        child(args.child == "keep", args.frames, args.threads)
+        return
+
     from last.core import environment, write_json
 
     seconds = {"default": [], "keep": []}
-    for _ in range(a.rounds):
-        for how in seconds:
-            out = subprocess.run(
-                [
-                    sys.executable,
-                    __file__,
-                    "--child",
-                    how,
-                    "--frames",
-                    str(a.frames),
-                    "--threads",
-                    str(a.threads),
-                ],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-            seconds[how].append(float(out))
-    ratio = statistics.median(seconds["default"]) / statistics.median(seconds["keep"])
-    write_json(
-        a.out,
-        dict(
-            step=f"reference, batch 32, T={a.frames}, V=20, fp32, {a.threads} threads",
-            seconds=seconds,
-            ratio=ratio,
-            environment=environment(),
-        ),
-    )
-    print(
-        f"a step takes {statistics.median(seconds['default']):.2f} s by default, {statistics.median(seconds['keep']):.2f} s with keep_memory: {ratio:.2f} times faster"
-    )
+    for _ in range(args.rounds):
+        for how, values in seconds.items():
+            values.append(measure(how, args))
+
+    median = {how: statistics.median(values) for how, values in seconds.items()}
+    ratio = median["default"] / median["keep"]
+    step = f"reference, batch 32, T={args.frames}, V=20, fp32, {args.threads} threads"
+    write_json(args.out, dict(step=step, seconds=seconds, ratio=ratio, environment=environment()))
+    print(f"a step takes {median['default']:.2f} s by default")
+    print(f"and {median['keep']:.2f} s with keep_memory: {ratio:.2f} times as fast")
 
 
 if __name__ == "__main__":
