@@ -221,7 +221,7 @@ def _open_runs(cfg: RunLogitsConfig, store: Store) -> Iterator[tuple[str, Run]]:
 def _query_runs(
     cfg: RunLogitsConfig, store: Store
 ) -> tuple[list[RunAnswers], set[str], np.ndarray]:
-    "Answers of all runs, names of the clips that they were trained on, numbers of the part's clips."
+    "Answers of all runs, names of their training clips, and numbers of the part's clips."
     if not cfg.runs:
         raise ValueError("no runs given")
 

@@ -313,7 +313,8 @@ def read_amc(
     if "root" not in tables:
         raise ParseError(f"{path}: no line for the root")
 
-    unit = np.pi / 180 if (skeleton.degrees if degrees is None else degrees) else 1.0
+    in_degrees = skeleton.degrees if degrees is None else degrees
+    unit = np.pi / 180 if in_degrees else 1.0
     T = len(tables["root"])
 
     names = ["root"]

@@ -120,7 +120,9 @@ def parse_careful(
 ) -> tuple[int, list[str], list[int], np.ndarray]:  # T; of each body in each frame: id, frame, xyz
     "The parser that explains what is wrong; xyz is (n, 25, 3) float32."
     reader = _LineReader(path, lines)
-    ids, frames, xyz = [], [], []
+    ids = []
+    frames = []
+    xyz = []
 
     T = reader.count("the frame count")
     for t in range(T):
@@ -150,7 +152,9 @@ def parse_careful(
 # %% ../nbs/02_parsing.ipynb #e4172667
 def _slice_bodies(lines: list[str]) -> tuple[list[str], list[int], list[str]]:
     "Ids, frame indices and joint lines (25 per body) of a well-formed file."
-    ids, frames, joints = [], [], []
+    ids = []
+    frames = []
+    joints = []
     at = 1
     for t in range(int(lines[0])):
         if not lines[at].isdigit():

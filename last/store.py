@@ -419,7 +419,10 @@ def _prepare_files(cfg: PrepareConfig, dataset: Dataset) -> None:
     _parse_parts(jobs, reader, cfg.workers)
 
     # what is in them
-    skipped, names, highest, filled = [], Counter(), -1, []
+    skipped = []
+    names = Counter()
+    highest = -1
+    filled = []
     for file in jobs:
         part = _load(file)
         skipped += part["skipped"].tolist()

@@ -195,7 +195,9 @@ def paint(
     capsule: Capsule,
 ) -> None:
     "Draw one capsule, darker towards its rim."
-    a, b, radius = capsule.start, capsule.end, capsule.radius
+    a = capsule.start
+    b = capsule.end
+    radius = capsule.radius
     h, w = image.shape[:2]
     low = np.floor(np.minimum(a, b) - radius).astype(int).clip(0)
     high = (np.ceil(np.maximum(a, b) + radius).astype(int) + 1).clip(max=(w, h))

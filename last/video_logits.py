@@ -167,7 +167,9 @@ def plan_queries(cfg: VideoLogitsConfig) -> QueryPlan:
 
     store = Store(cfg.data)
     purpose = None  # protocol and part, the same for all runs
-    hashes, seen, widths = [], [], set()
+    hashes = []
+    seen = []
+    widths = set()
 
     for folder in cfg.runs:
         network, _, info = load_video_run(folder)

@@ -40,7 +40,9 @@ def test_seed_depends_on_every_number():
 
 
 def test_order_is_a_permutation_of_seed_and_epoch():
-    order, again, other = EpochOrder(50, 0), EpochOrder(50, 0), EpochOrder(50, 1)
+    order = EpochOrder(50, 0)
+    again = EpochOrder(50, 0)
+    other = EpochOrder(50, 1)
     first = list(order)
     assert sorted(first) == list(range(50))
     assert list(order) == first == list(again) != list(other)

@@ -11,16 +11,29 @@ from conftest import ROOT
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 EXPORTING = [n for n in NOTEBOOKS if n.name[0].isdigit()]
 DATA = ["data"] if os.environ.get("LAST_DATA") else []
+NO_DATA = (
+    "LAST_DATA is not set: cells marked `data` need public data sets (docs/getting_the_data.md)"
+)
+RUN = """
+import os, sys
+from pathlib import Path
+from nbdev.test import test_nb
+
+os.chdir({folder!r})
+skipped = ["notest", "slow", "cuda", "data"]
+good, _ = test_nb(Path({path!r}), skip_flags=skipped, force_flags={data!r})
+sys.exit(not good)
+"""
 
 
 def test_there_are_notebooks():
-    assert len(EXPORTING) >= 14
+    assert len(EXPORTING) >= 40
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook(path):
-    code = f"import os, sys; from pathlib import Path; from nbdev.test import test_nb; os.chdir({str(path.parent)!r}); ok, _ = test_nb(Path({str(path)!r}), skip_flags=['notest', 'slow', 'cuda', 'data'], force_flags={DATA!r}); sys.exit(not ok)"
+    code = RUN.format(folder=str(path.parent), path=str(path), data=DATA)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=path.parent
     )
@@ -39,10 +52,7 @@ def test_against_module(path, tmp_path):
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
 
-@pytest.mark.skipif(
-    not DATA,
-    reason="LAST_DATA is not set: cells marked `data` need the public datasets (docs/getting_the_data.md)",
-)
+@pytest.mark.skipif(not DATA, reason=NO_DATA)
 def test_real_data_cells_run():
     marked = [
         n.stem
@@ -50,4 +60,4 @@ def test_real_data_cells_run():
         for c in nbformat.read(n, 4).cells
         if c.source.startswith("#| data")
     ]
-    assert {"02_parsing", "07_store"} <= set(marked)
+    assert {"03_formats", "04_kinematics", "06_protocols", "07_store"} <= set(marked)

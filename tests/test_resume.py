@@ -40,7 +40,10 @@ def test_prepare_killed(synthetic, tmp_path):
         (root / f"S001C001P{i // 100 + 1:03}R001A{i % 100 + 1:03}.skeleton").write_text(lines)
     out = tmp_path / "store"
     args = ("prepare", "--root", root, "--dataset", "ntu120", "--out", out, "--workers", 2)
-    parts = lambda: list(tmp_path.glob("store.parts-*/0*[0-9].npz"))
+
+    def parts():
+        return list(tmp_path.glob("store.parts-*/0*[0-9].npz"))
+
     kill_when(start(*args), lambda: len(parts()) >= 1)
     assert not out.exists()
     time.sleep(1)  # pool processes notice that their parent is gone
@@ -169,9 +172,10 @@ def test_two_processes(store, tmp_path):
 @pytest.mark.timeout(300)
 def test_ablate_killed(store, tmp_path):
     grid = tmp_path / "grid.yaml"
-    grid.write_text(
-        f"sets: [{store.name} xsub]\nsettings: {{model: nano, epochs: 6, batch: 4, schedule: cosine, warmup: 0, checkpoint_every: 2, device: cpu, pre: {{frames: 8}}}}\nrows:\n  a: {{}}\n  b: {{lr: 0.002}}\n"
-    )
+    settings = "model: nano, epochs: 6, batch: 4, schedule: cosine, warmup: 0"
+    settings += ", checkpoint_every: 2, device: cpu, pre: {frames: 8}"
+    rows = "rows:\n  a: {}\n  b: {lr: 0.002}\n"
+    grid.write_text(f"sets: [{store.name} xsub]\nsettings: {{{settings}}}\n{rows}")
     args = (
         "ablate",
         "--grid",

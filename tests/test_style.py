@@ -4,24 +4,15 @@ import ast
 import re
 import subprocess
 import sys
-import tomllib
 
 import nbformat
 import pytest
 from conftest import ROOT
 
 WIDTH = 100
-RUFF = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]
-TO_REWRITE = set(RUFF["lint"]["per-file-ignores"])  # formatted, but not yet rewritten
-
-
-def rewritten(path):
-    return str(path.relative_to(ROOT)) not in TO_REWRITE
-
-
 FOLDERS = ("tests", "tools", "experiments")
-SCRIPTS = [p for f in FOLDERS for p in (ROOT / f).rglob("*.py") if rewritten(p)]
-NOTEBOOKS = [p for p in sorted((ROOT / "nbs").glob("*.ipynb")) if rewritten(p)]
+SCRIPTS = [p for f in FOLDERS for p in (ROOT / f).rglob("*.py")]
+NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 PACKAGE = [ROOT / f"last/{p.stem[3:]}.py" for p in NOTEBOOKS if p.name[0].isdigit()]
 
 
