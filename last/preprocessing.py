@@ -186,7 +186,7 @@ def root_mean_square(points: Tensor, valid: Tensor) -> Tensor:  # as above
     total = (points * inside).square().flatten(1).sum(1)
     return (total / inside.flatten(1).sum(1).clamp(min=1)).sqrt()
 
-# %% ../nbs/08_preprocessing.ipynb #47cfd694
+
 def joint_mean(x: Tensor, joints: tuple[int, ...]) -> Tensor:  # (N, C, T, V, M) -> (N, C, T)
     "Mean of some joints of the primary person."
     return x[..., list(joints), 0].mean(-1)
@@ -400,7 +400,7 @@ def motion(
     step = torch.cat([step, torch.zeros_like(x[:, :dims, :1])], 2)
     return torch.cat([step, x[:, dims:]], 1)
 
-# %% ../nbs/08_preprocessing.ipynb #3f117c73
+
 def make_stream(
     x: Tensor,  # (N, 3, T, V, M)
     mask: Tensor,  # (N, T, M) bool

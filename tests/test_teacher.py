@@ -114,7 +114,7 @@ def test_kill_in_the_middle_of_the_logits(videos, tmp_path):
     again = last(*ask(videos, tmp_path / "cut"))
     assert (
         again.returncode == 0
-        and f"asked about {36 - before} clips, {before} answers were there before" in again.stdout
+        and f"{36 - before} clips queried, {before} answers were there before" in again.stdout
         and "clips a second" in again.stdout
     )
     a, b = (np.load(tmp_path / d / "teacher.npz") for d in ("whole", "cut"))
