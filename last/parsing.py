@@ -114,6 +114,9 @@ class _LineReader:
             self.fail(expected)
 
 # %% ../nbs/02_parsing.ipynb #20238eb6
+_FAR = 1000.0  # metres; what lies beyond is a damaged number (`0.1` that became `1e7`)
+
+
 def parse_careful(
     path: str | Path,  # named in errors
     lines: list[str],  # of the file
@@ -140,6 +143,8 @@ def parse_careful(
             for v in range(25):
                 place = f"joint {v + 1} of 25 (frame {t} of {T})"
                 point = reader.floats(12, f"12 numbers of {place}")[:3]
+                if any(np.isfinite(x) and abs(x) > _FAR for x in point):
+                    reader.fail(f"metres in {place}")
                 # NaN or infinity: the sensor could not place this joint
                 xyz.append(point if np.isfinite(point).all() else [np.nan] * 3)
 
@@ -205,6 +210,9 @@ def parse_fast(
 
     _check_joints(joints)
     xyz = np.loadtxt(joints, np.float32, comments=None, usecols=(0, 1, 2))
+    if not (np.abs(xyz) <= _FAR).all():
+        raise ValueError("not a place in a room")
+
     return T, ids, frames, xyz.reshape(-1, 25, 3)
 
 # %% ../nbs/02_parsing.ipynb #4d333996

@@ -72,7 +72,19 @@ def test_any_damage_is_an_error_or_read_alike(tmp_path, at, byte):
         assert str(file) in str(error)
         return
     assert T == 3
-    assert all(b.xyz.shape[1:] == (25, 3) and np.isfinite(b.xyz).all() for b in bodies)
+    for body in bodies:
+        assert body.xyz.shape[1:] == (25, 3)
+        assert not (np.abs(body.xyz) > 1000).any()
+
+
+@pytest.mark.parametrize("number", ["1e75", "-4e38", "123456", "0.1E9"])
+def test_no_place_in_a_room_is_an_error(tmp_path, number):
+    file, lines = tmp_path / NAME, text().split("\n")
+    words = lines[5].split(" ")
+    lines[5] = " ".join([words[0], number, *words[2:]])
+    file.write_text("\n".join(lines))
+    with pytest.raises(ParseError, match=f"{NAME}:6: expected metres in joint 2 of 25"):
+        read_ntu_bodies(file)
 
 
 READERS = {
