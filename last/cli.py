@@ -19,8 +19,8 @@ from .core import Command, check_settings
 # %% ../nbs/90_cli.ipynb #4234db11
 COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "synth": "synthetic.SYNTH",
-    "prepare": "store.PREPARE",
-    "info": "store.INFO",
+    "prepare": "info.PREPARE",
+    "info": "info.INFO",
     "train": "training.TRAIN",
     "evaluate": "evaluation.EVALUATE",
     "ensemble": "scores.ENSEMBLE",

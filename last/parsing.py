@@ -236,7 +236,10 @@ def read_ntu_bodies(
         parsed = None  # unusual or damaged: the careful parser finds out
 
     T, ids, frames, xyz = parsed or parse_careful(path, lines)
-    ids, frames = np.array(ids), np.array(frames, int)
+    # the sensor writes zeros for a joint that it cannot place
+    xyz[(xyz == 0).all(-1)] = np.nan
+    seen = np.isfinite(xyz).any((1, 2))
+    ids, frames, xyz = np.array(ids)[seen], np.array(frames, int)[seen], xyz[seen]
     return T, [Body(i, frames[ids == i], xyz[ids == i]) for i in dict.fromkeys(ids.tolist())]
 
 # %% ../nbs/02_parsing.ipynb #277f0d91
@@ -245,9 +248,22 @@ _WIDE = 0.8  # x-range relative to the y-range
 _MOSTLY = 0.69754  # of the frames
 
 
-def _motion(body: Body) -> float:
+def _variance(xyz: np.ndarray) -> float:  # (n, 25, 3)
     "Sum of the variances of x, y and z over all frames and joints."
-    return float(np.nansum(np.nanvar(body.xyz.reshape(-1, 3), 0)))
+    return float(np.nansum(np.nanvar(xyz.reshape(-1, 3), 0)))
+
+
+def _wide_frames(body: Body) -> np.ndarray:  # (n,) bool
+    "Wider than tall, as a chair is and a person is not."
+    size = np.nanmax(body.xyz, 1) - np.nanmin(body.xyz, 1)  # (n, 3)
+    return size[:, 0] > _WIDE * size[:, 1]
+
+
+def _motion(body: Body) -> float:
+    "The smaller of the variances over all frames and over the well-proportioned ones."
+    tall = body.xyz[~_wide_frames(body)]
+    everywhere = _variance(body.xyz)
+    return min(everywhere, _variance(tall)) if len(tall) else everywhere
 
 
 def _is_short(body: Body) -> bool:
@@ -255,9 +271,7 @@ def _is_short(body: Body) -> bool:
 
 
 def _is_wide(body: Body) -> bool:
-    "Wider than tall in most frames, as a chair is and a person is not."
-    size = np.nanmax(body.xyz, 1) - np.nanmin(body.xyz, 1)  # (n, 3)
-    return (size[:, 0] > _WIDE * size[:, 1]).mean() >= _MOSTLY
+    return _wide_frames(body).mean() >= _MOSTLY
 
 
 def clean_bodies(

@@ -38,8 +38,8 @@ def collate(
 
 # %% ../nbs/08_preprocessing.ipynb #a1d81592
 def seen_joints(x: Tensor) -> Tensor:  # (N, C, T, V, M) -> (N, T, V, M) bool
-    "True where all coordinates of a joint are finite and not all of them are zero."
-    return torch.isfinite(x).all(1) & (x != 0).any(1)
+    "True where all coordinates of a joint are finite."
+    return torch.isfinite(x).all(1)
 
 
 def sighting_frames(seen: Tensor) -> Tensor:  # (N, T, V, M) bool -> (N, T + 1, V, M)
@@ -92,7 +92,7 @@ def presence(seen: Tensor) -> Tensor:  # (N, T, V, M) bool -> (N, T, M) bool
 
 
 def fill_gaps(
-    x: Tensor,  # (N, C, T, V, M), NaN or all-zero joints where nothing was seen
+    x: Tensor,  # (N, C, T, V, M), NaN where nothing was seen
 ) -> tuple[Tensor, Tensor]:  # x without NaN; (N, T, M) bool, from first to last sighting
     "Linear interpolation inside each joint's track, ends held."
     seen = seen_joints(x)

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from scipy.io import savemat
 
 from last.core import EmptyClipError, ParseError
 from last.formats import (
+    ZERO_MEANS_LOST,
+    Skipped,
     load_pickle,
+    lost_to_nan,
     read_ctrgcn,
     read_kinetics,
     read_nw_ucla,
@@ -446,6 +450,86 @@ def test_pyskl_pixels_become_parts_of_the_image(tmp_path):
     assert np.allclose(points[0, 0, 0], [0.5, 0.25, 0.7])
 
 
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (dict(label=1.5), "expected a class of 0 or more"),
+        (dict(label=-2), "expected a class of 0 or more"),
+        (dict(keypoint=np.zeros((3, 17, 2))), "keypoint has shape"),
+        (dict(keypoint=np.full((1, 2, 25, 3), np.inf)), "infinity among the coordinates"),
+        (dict(keypoint_score=np.full((1, 4, 17), np.nan)), "NaN among keypoint_score"),
+        (dict(keypoint_score=np.ones((1, 3, 17))), r"keypoint_score has shape \(1, 3, 17\)"),
+        (dict(frame_dir=None, keypoint=None), "TypeError|ValueError"),
+    ],
+)
+def test_a_bad_annotation_is_skipped_and_the_next_one_read(tmp_path, change, reason):
+    keypoint = np.tile(np.float32([960, 270]), (1, 4, 17, 1))
+    good = annotation(keypoint, keypoint_score=np.ones((1, 4, 17)), img_shape=(1080, 1920))
+    path = write_pyskl(tmp_path / "p.pkl", {**good, **change}, good)
+    skipped, clip = read_pyskl(path)
+    assert isinstance(skipped, Skipped)
+    assert re.search(reason, skipped.reason)
+    assert clip.points.shape == (1, 4, 17, 3)
+
+
+def test_two_dimensions_without_scores_count_as_seen(tmp_path):
+    keypoint = np.tile(np.float32([960, 270]), (1, 4, 17, 1))
+    keypoint[0, 1, 3] = 0
+    path = write_pyskl(tmp_path / "p.pkl", annotation(keypoint, img_shape=(1080, 1920)))
+    (clip,) = read_pyskl(path)
+    assert clip.points[0, 0, 0].tolist() == [0.5, 0.25, 1]
+    assert np.isnan(clip.points[0, 1, 3]).all()
+    assert np.isnan(clip.points).any(-1).sum() == 1
+
+
+def test_pyskl_validation_is_no_test_where_there_is_a_test_list(tmp_path, truth):
+    clips = [annotation(truth, name) for name in ("a", "b", "c")]
+    path = write_pyskl(
+        tmp_path / "p.pkl", *clips, xsub_train=["a"], xsub_val=["b"], xsub_test=["c"]
+    )
+    assert [c.split for c in read_pyskl(path)] == ["train", "val", "test"]
+
+
+def test_names_of_ntu_bring_their_numbers(tmp_path, truth):
+    (clip,) = read_pyskl(write_pyskl(tmp_path / "p.pkl", annotation(truth, "S001C002P003R001A005")))
+    assert (clip.setup, clip.camera, clip.subject, clip.replication) == (1, 2, 3, 1)
+
+
+@pytest.mark.parametrize("label", [[0, 0, 0], [1, 1, 0], [0.5, 0.5, 0]])
+def test_a_label_that_is_not_one_hot_is_skipped(tmp_path, truth, label):
+    x = truth.transpose(1, 0, 2, 3).reshape(1, 12, -1)
+    path, y = tmp_path / "c.npz", np.array([label], float)
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=np.array([[0, 1.0, 0]]))
+    skipped, clip = read_ctrgcn(path)
+    assert "expected a one-hot label" in skipped.reason
+    assert clip.label == 1
+
+
+# --- zeros
+
+
+def test_zeros_of_kinect_are_lost_joints(tmp_path):
+    skeletons = np.ones((4, 20, 3))
+    skeletons[1, 5] = 0
+    path = tmp_path / "a01_s01_e00_v01.json"
+    path.write_text(json.dumps({"label": 1, "skeletons": skeletons.tolist()}))
+    points = read_nw_ucla(path).points
+    assert np.isnan(points[0, 1, 5]).all()
+    assert np.isfinite(points).all(-1).sum() == 79
+
+
+def test_every_rule_of_zeros():
+    pose = np.ones((2, 3, 3), np.float32)  # frames, joints, numbers
+    pose[0, 1] = 0
+    pose[1] = 0
+    pose[0, 2] = [0.5, 0.5, 0]
+    lost = {rule: np.isnan(lost_to_nan(pose, rule)).all(-1) for rule in ("joint", "pose", "score")}
+    assert lost["joint"].tolist() == [[False, True, False], [True, True, True]]
+    assert lost["pose"].tolist() == [[False, False, False], [True, True, True]]
+    assert lost["score"].tolist() == [[False, True, True], [True, True, True]]
+    assert set(ZERO_MEANS_LOST.values()) == set(lost)
+
+
 def test_damaged_pyskl_is_named(tmp_path, truth):
     def first(path, *args):
         return next(read_pyskl(path, *args))
@@ -453,11 +537,8 @@ def test_damaged_pyskl_is_named(tmp_path, truth):
     path = write_pyskl(tmp_path / "p.pkl", annotation(truth))
     assert "no split 'xset'; it has xsub_train, xsub_val" in error(first, path, "xset")
 
-    without_score = write_pyskl(tmp_path / "p.pkl", annotation(truth[..., :2]))
-    assert "annotation 0: ValueError" in error(first, without_score)
-
-    write_pyskl(path, {"frame_dir": "clip", "label": 4})
-    assert "annotation 0: KeyError('keypoint')" in error(first, path)
+    write_pyskl(path, annotation(truth), xsub_train=["clip"], xsub_val=["clip"])
+    assert "clip stands in two of xsub_train, xsub_val" in error(first, path)
 
     path.write_bytes(pickle.dumps([1]))
     assert "expected a dict with `annotations`" in error(first, path)

@@ -12,14 +12,13 @@ import pytest
 
 import last.store
 from last.core import ParseError
+from last.info import InfoConfig, describe, notes_about, open_store
 from last.parsing import Clip, read_ntu
 from last.protocols import DATASETS
+from last.skeletons import get_skeleton, make_skeleton
 from last.store import (
-    InfoConfig,
     PrepareConfig,
     Store,
-    describe,
-    open_store,
     prepare,
     toy_store,
     write_store,
@@ -39,7 +38,7 @@ def clip(i):
     return Clip(f"clip{i}", points, i % 3, split="train" if i < 30 else "test")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def clips():
     return [clip(i) for i in range(40)]
 
@@ -522,3 +521,168 @@ def test_nw_ucla_without_its_leak(real):
 def test_meta_is_plain_json(own):
     meta = json.loads((own.path / "meta.json").read_text())
     assert meta["clips"] == 40 and meta["fingerprint"] == own.fingerprint
+
+
+# files that are hard to find
+
+
+def test_links_case_and_trash(cfg, tree, tmp_path):
+    elsewhere = tmp_path / "other disk"
+    ntu_file(elsewhere, "S004C001P001R001A001")
+    (tree / "more").symlink_to(elsewhere)
+    (tree / "circle").symlink_to(tree)
+    (tree / "S009C001P001R001A001.skeleton").symlink_to(tmp_path / "nowhere")
+    loud = ntu_file(tree, "S005C001P001R001A001")
+    loud.rename(loud.with_suffix(".SKELETON"))
+    ntu_file(tree / ".Trash", "S006C001P001R001A001")
+    copy = ntu_file(tree, "S007C001P001R001A001")
+    copy.rename(copy.with_suffix(".skeleton.bak"))
+
+    store = prepare(cfg)
+    names = store.index.names.tolist()
+    assert len(names) == 8
+    assert {"S004C001P001R001A001", "S005C001P001R001A001"} < set(names)
+    reasons = {Path(file).stem: reason for file, reason in store.meta["skipped"]}
+    assert reasons["S009C001P001R001A001"] == "a link that leads nowhere"
+    assert [Path(file).name for file in store.meta["similar"]] == [
+        "S007C001P001R001A001.skeleton.bak"
+    ]
+    assert "not taken    1 files" in describe(store)
+    assert "S007C001P001R001A001.skeleton.bak: not named like a clip" in describe(store)
+
+
+# what clips may hold
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(label=-2), "x: expected a class of 0 or more"),
+        (dict(label=0.5), "x: expected a class of 0 or more"),
+        (dict(split="dev"), "x: expected the split train, val or test, found 'dev'"),
+        (dict(value=np.inf), "x: infinity among the coordinates"),
+        (dict(value=np.nan), "x: person 0, frame 2, head: some numbers are NaN"),
+    ],
+)
+def test_what_cannot_be_stored_is_named(tmp_path, change, message):
+    points = np.ones((1, 5, 25, 3), np.float32)
+    points[0, 2, 3, 1] = change.pop("value", 1)
+    with pytest.raises(ValueError, match=message):
+        write_store(tmp_path / "s", [replace(Clip("x", points, 0), **change)], "ntu25", ["a"])
+
+
+def test_two_classes_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="two classes are called 'a'"):
+        write_store(tmp_path / "s", [clip(0)], "ntu25", ["a", "b", "a"])
+
+
+def test_clips_without_a_class_are_in_no_part(tmp_path, clips):
+    clips[3].label = clips[35].label = -1
+    store = write_store(tmp_path / "s", clips, "ntu25")
+    parts = {part: store.part("given", part) for part in ("train", "fit", "val", "test")}
+    assert not any({3, 35} & set(numbers.tolist()) for numbers in parts.values())
+    assert "2 clips without a class are in no part" in describe(store)
+
+
+def test_marked_clips_validate(tmp_path, clips):
+    for c in clips[:4]:
+        c.split = "val"
+    store = write_store(tmp_path / "s", clips, "ntu25")
+    assert store.part("given", "val").tolist() == [0, 1, 2, 3]
+    assert len(store.part("given", "train")) == 30
+
+
+def test_known_subjects_validate_as_a_whole(tmp_path, clips):
+    for i, c in enumerate(clips):
+        c.subject = 1 + i % 5
+    store = write_store(tmp_path / "s", clips, "ntu25")
+    subjects = store.index.subjects
+    fit, val = subjects[store.part("given", "fit")], subjects[store.part("given", "val")]
+    assert len(val) and not set(fit) & set(val)
+
+
+def test_an_own_skeleton_travels_in_the_store(tmp_path):
+    stick = make_skeleton(
+        "stick",
+        ["Hips", "Neck", "HandLeft", "HandRight", "ShoulderLeft", "ShoulderRight"],
+        [1, -1, 4, 5, 1, 1],
+        root=["Hips"],
+        spine=["Neck"],
+        neck=["Neck"],
+    )
+    made = Clip("x", np.ones((1, 4, 6, 3), np.float32), 0, split="train")
+    write_store(tmp_path / "s", [made], stick)
+    assert Store(tmp_path / "s").skeleton == stick
+    assert "stick, 6 joints" in describe(Store(tmp_path / "s"))
+
+
+def test_a_root_at_zero_is_a_place(tmp_path):
+    points = np.random.default_rng(0).normal(size=(1, 6, 25, 3)).astype(np.float32)
+    points -= points[:, :, :1]
+    store = write_store(tmp_path / "s", [Clip("x", points, 0)], "ntu25")
+    assert np.array_equal(store[0], points)
+    assert any("spine base is (0, 0, 0) in 100 % of poses" in note for note in notes_about(store))
+
+
+# joints and axes of another skeleton
+
+
+def test_prepare_as_another_skeleton(cfg):
+    plain = prepare(cfg)
+    core = prepare(replace(cfg, out=cfg.out + "-core", as_skeleton="core15"))
+    assert core.skeleton == get_skeleton("core15")
+    assert core.points.shape == (len(plain.points), 15, 3)
+    neck, spine_shoulder = core.skeleton.joints.index("neck"), 2
+    assert np.array_equal(core[0][:, :, neck], plain[0][:, :, spine_shoulder])
+    with pytest.raises(FileExistsError, match="other files or settings"):
+        prepare(replace(cfg, as_skeleton="core15"))
+    with pytest.raises(ValueError, match="ntu25 is 3-D, coco17 is 2-D"):
+        prepare(replace(cfg, out=cfg.out + "-coco", as_skeleton="coco17"))
+
+
+def test_prepare_turns_what_points_down(cfg):
+    plain = prepare(cfg)
+    turned = prepare(replace(cfg, out=cfg.out + "-down", up="-y"))
+    assert np.allclose(turned[0], plain[0] * np.float32([1, -1, -1]), equal_nan=True)
+    with pytest.raises(ValueError, match="unknown axis 'w'; known: y, -y, z"):
+        prepare(replace(cfg, out=cfg.out + "-w", up="w"))
+
+
+def test_heads_below_hips_are_noticed(tmp_path):
+    rng = np.random.default_rng(0)
+    made = [Clip(f"c{i}", toy_clip(0, 12, rng), 0) for i in range(4)]
+    assert not notes_about(write_store(tmp_path / "up", made, "ntu25"))
+    for c in made:
+        c.points = c.points * np.float32([1, -1, -1])
+    (note,) = notes_about(write_store(tmp_path / "down", made, "ntu25"))
+    assert note.startswith("in 100 % of poses the head is below the root: is y up?")
+
+
+# arrays of many clips
+
+
+def pyskl(path, **annotations):
+    "A pyskl file with one training clip and what else is given."
+    points = np.random.default_rng(0).normal(size=(1, 6, 25, 3)).astype(np.float32)
+    good = {"frame_dir": "S001C002P003R001A060", "label": 59, "keypoint": points}
+    listed = [good, *({**good, **change, "frame_dir": n} for n, change in annotations.items())]
+    names = [a["frame_dir"] for a in listed]
+    path.write_bytes(pickle.dumps({"split": {"xsub_train": names}, "annotations": listed}))
+    return PrepareConfig(str(path), str(path.with_suffix("")), "pyskl")
+
+
+def test_names_of_ntu_are_read_from_arrays(tmp_path):
+    store = prepare(pyskl(tmp_path / "a.pkl"))
+    assert store.index.subjects.tolist() == [3]
+    assert store.index.cameras.tolist() == [2]
+    assert store.classes[59] == DATASETS["ntu60"].classes[59]
+
+
+def test_one_bad_clip_does_not_end_a_file(tmp_path):
+    bad = dict(label=-5), dict(keypoint=np.zeros((2, 3))), dict(label=1.5)
+    cfg = pyskl(tmp_path / "a.pkl", **{f"bad{i}": change for i, change in enumerate(bad)})
+    store = prepare(cfg)
+    assert len(store) == 1
+    assert len(store.meta["skipped"]) == 3
+    with pytest.raises(ParseError, match="annotation 1: ValueError: expected a class of 0 or more"):
+        prepare(replace(cfg, out=cfg.out + "-strict", strict=True))
