@@ -15,12 +15,12 @@ demo: $(VENV)/.installed
 	rm -rf demo
 	$(LAST) synth --out demo/data
 	$(LAST) prepare --root demo/data --dataset synthetic --out demo/store
-	$(LAST) train --config configs/demo.yaml --data demo/store --out demo/run
+	$(LAST) train --config demo --data demo/store --out demo/run
 	$(LAST) report --run demo/run --data demo/store --out demo/report
 	@echo "done: open demo/report/report.html"
 
 T := demo/teacher
-FINETUNE = $(LAST) teacher-finetune --config configs/demo_teacher.yaml --data $(T)/store --videos $(T)/data --cache $(T)/cache
+FINETUNE = $(LAST) teacher-finetune --config demo_teacher --data $(T)/store --videos $(T)/data --cache $(T)/cache
 
 demo-teacher: $(VENV)/.installed-teacher
 	rm -rf $(T)
@@ -29,7 +29,7 @@ demo-teacher: $(VENV)/.installed-teacher
 	$(FINETUNE) --fold 1/2 --out $(T)/run1
 	$(FINETUNE) --fold 2/2 --out $(T)/run2
 	$(LAST) teacher-logits --runs $(T)/run1 $(T)/run2 --data $(T)/store --videos $(T)/data --out $(T)/logits --device cpu
-	$(LAST) distill --config configs/demo.yaml --data $(T)/store --teacher $(T)/logits/teacher.npz --out $(T)/student
+	$(LAST) distill --config demo --data $(T)/store --teacher $(T)/logits/teacher.npz --out $(T)/student
 	$(LAST) evaluate --run $(T)/student --data $(T)/store --device cpu
 
 test: $(VENV)/.installed-dev
