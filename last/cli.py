@@ -153,7 +153,7 @@ MODELS = (
     "msagcn",
     "efficientgcn-b0",
 )
-MUST_EXIST = ("data", "run", "runs", "root", "videos", "grid", "stores", "scores", "val", "teacher")
+MUST_EXIST = {"data", "run", "runs", "root", "videos", "grid", "stores", "teacher"}
 
 
 def words_by_flag(args: list[str]) -> dict[str, list[str]]:
@@ -178,8 +178,9 @@ def check_early(name: str, args: list[str]) -> None:
     file, _ = take_config(args)
     if file:
         find_config(file)
-    for flag in MUST_EXIST:
-        for path in given.get(flag, []):
+    read = MUST_EXIST | ({"scores", "val"} if name == "ensemble" else set())
+    for flag, paths in given.items():
+        for path in paths if flag in read else ():
             if not Path(path).exists():
                 raise FileNotFoundError(f"--{flag} {path}: no such file or folder")
     if name in ("info", "export") and given[""] and not Path(given[""][0]).exists():

@@ -343,7 +343,7 @@ class Dataset:
 # %% ../nbs/06_protocols.ipynb #a57b7e93
 def _lines_of(name: str) -> tuple[str, ...]:
     "The lines of a text file that comes with the package."
-    text = (files("last") / "data" / name).read_text()
+    text = (files("last") / "data" / name).read_text(encoding="utf-8")
     return tuple(text.split("\n")[:-1])
 
 
