@@ -1,10 +1,12 @@
-# make demo          environment, installation, synthetic data, training, a report in demo/report (about 5 minutes on 2 cores)
+# make demo          environment, installation, synthetic data, training, a report in demo/report (about 5 minutes on 2 cores, 1.4 GB)
 # make demo-teacher  the same with a small video network as teacher, on synthetic videos (about 3 minutes more)
 # make test          environment with development tools, all checks; ends with a line that counts them
 # make lab           opens the notebooks in JupyterLab
 # make hooks         for contributors: clean notebooks on save, check format and export before each commit
 PYTHON ?= python3
 VENV   ?= .venv
+# PyTorch's CPU build comes from here where it can be reached; empty (TORCH_INDEX=): whatever pip brings, on Linux the CUDA build
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN    := $(VENV)/bin
 LAST   := $(BIN)/python -m last
 
@@ -15,12 +17,12 @@ demo: $(VENV)/.installed
 	rm -rf demo
 	$(LAST) synth --out demo/data
 	$(LAST) prepare --root demo/data --dataset synthetic --out demo/store
-	$(LAST) train --config configs/demo.yaml --data demo/store --out demo/run
+	$(LAST) train --config demo --data demo/store --out demo/run
 	$(LAST) report --run demo/run --data demo/store --out demo/report
 	@echo "done: open demo/report/report.html"
 
 T := demo/teacher
-FINETUNE = $(LAST) teacher-finetune --config configs/demo_teacher.yaml --data $(T)/store --videos $(T)/data --cache $(T)/cache
+FINETUNE = $(LAST) teacher-finetune --config demo_teacher --data $(T)/store --videos $(T)/data --cache $(T)/cache
 
 demo-teacher: $(VENV)/.installed-teacher
 	rm -rf $(T)
@@ -29,8 +31,12 @@ demo-teacher: $(VENV)/.installed-teacher
 	$(FINETUNE) --fold 1/2 --out $(T)/run1
 	$(FINETUNE) --fold 2/2 --out $(T)/run2
 	$(LAST) teacher-logits --runs $(T)/run1 $(T)/run2 --data $(T)/store --videos $(T)/data --out $(T)/logits --device cpu
-	$(LAST) distill --config configs/demo.yaml --data $(T)/store --teacher $(T)/logits/teacher.npz --out $(T)/student
-	$(LAST) evaluate --run $(T)/student --data $(T)/store --device cpu
+	$(LAST) distill --config demo --data $(T)/store --teacher $(T)/logits/teacher.npz --out $(T)/student
+	$(LAST) train --config demo --data $(T)/store --out $(T)/untaught
+	@echo "untaught student:"
+	@$(LAST) evaluate --run $(T)/untaught --data $(T)/store --device cpu
+	@echo "the same student, taught by the video networks:"
+	@$(LAST) evaluate --run $(T)/student --data $(T)/store --device cpu
 
 test: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --durations=8
@@ -42,22 +48,28 @@ hooks: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nbdev_install_hooks
 	install -m 755 tools/pre-commit .git/hooks/pre-commit
 
+# numpy 2 and no MediaPipe on Python 3.13
+CONSTRAINTS := $(shell $(PYTHON) -c 'import sys; print("constraints-3.13.txt" if sys.version_info >= (3, 13) else "constraints.txt")')
+TORCH := $(shell sed -n 's/^requirements = \(torch[^ ]*\).*/\1/p' settings.ini)
+REACHED = $(BIN)/python -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1] + "/torch/", timeout=10)' $(TORCH_INDEX) 2>/dev/null
+
 # $(call install,extras): the environment, made if need be, with this package in it
 define install
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] in ((3, 11), (3, 12)) else "LAST needs Python 3.11 or 3.12; choose one with: make $(or $(firstword $(MAKECMDGOALS)),demo) PYTHON=python3.12")'
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "LAST needs Python 3.11, 3.12 or 3.13; choose one with: make $(or $(firstword $(MAKECMDGOALS)),demo) PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.$(1)'
+	if [ -n "$(TORCH_INDEX)" ] && $(REACHED); then $(BIN)/python -m pip install -q -c $(CONSTRAINTS) --extra-index-url $(TORCH_INDEX) '$(TORCH)' $(if $(1),torchvision) || true; fi
+	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) -e '.$(1)'
 endef
 
-$(VENV)/.installed: settings.ini setup.py constraints.txt
+$(VENV)/.installed: settings.ini setup.py $(CONSTRAINTS)
 	$(call install,)
 	touch $@
 
-$(VENV)/.installed-teacher: settings.ini setup.py constraints.txt
+$(VENV)/.installed-teacher: settings.ini setup.py $(CONSTRAINTS)
 	$(call install,[teacher])
 	touch $(VENV)/.installed $@
 
-$(VENV)/.installed-dev: settings.ini setup.py constraints.txt
+$(VENV)/.installed-dev: settings.ini setup.py $(CONSTRAINTS)
 	$(call install,[dev])
 	touch $(VENV)/.installed $(VENV)/.installed-teacher $@
 

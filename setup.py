@@ -18,7 +18,7 @@ setup(
     author=cfg["author"],
     license="Apache-2.0",
     packages=["last"],
-    package_data={"last": ["data/*"]},
+    package_data={"last": ["data/*", "configs/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={k.removesuffix("_requirements"): v.split() for k, v in cfg.items() if k.endswith("_requirements")},

@@ -37,7 +37,7 @@ def positions(names: np.ndarray, wanted: np.ndarray) -> list[int]:
 def teacher_scores(cfg: Config) -> Scores:
     "What the teacher says of the tested clips."
     if Path(cfg.teacher[0]).name != "teacher.npz":
-        return ensemble(EnsembleConfig(cfg.teacher))[0]
+        return ensemble(EnsembleConfig(cfg.teacher, space="softmax"))[0]
 
     teacher = TeacherLogits.load(cfg.teacher[0])
     first = Scores.load(Path(cfg.students[0]) / cfg.scores)

@@ -8,6 +8,8 @@ __all__ = ['VIT_B', 'VideoShape', 'VIDEO_NETWORKS', 'import_timm', 'VideoMAEConf
            'load_video_weights']
 
 # %% ../nbs/42_video_networks.ipynb #adcde956
+import argparse
+import re
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.util import find_spec
@@ -55,9 +57,7 @@ def import_timm() -> torch.library.Library | None:
     try:
         import timm  # noqa: F401
     except ImportError:
-        raise ImportError(
-            "a video network needs timm: pip install -e '.[teacher]' in the repository"
-        ) from None
+        raise ImportError('a video network needs timm: pip install "last[teacher]"') from None
 
     return library
 
@@ -294,6 +294,19 @@ def build_video_network(
     return kind(cfg, classes, drop_path)
 
 # %% ../nbs/42_video_networks.ipynb #70acd2e1
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")  # torch paints parts of its messages
+
+
+def _why(error: Exception) -> str:
+    "The reason in one line, without colors; what a checkpoint wants to execute is named."
+    text = _COLORS.sub("", str(error)).strip()
+    wanted = re.search(r"GLOBAL ([\w.]+)", text)
+    if wanted:
+        return f"refused: it wants {wanted[1]}, which is neither a weight nor a setting"
+
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     "The weights in a file, without its wrappers and prefixes."
     if not path.is_file():
@@ -305,10 +318,11 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
 
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            # the authors' training code stores its command line, a Namespace, beside the weights
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as e:
-        reason = str(e).splitlines()[0]
-        raise ValueError(f"{path}: not a readable checkpoint ({reason})") from None
+        raise ValueError(f"{path}: not a readable checkpoint ({_why(e)})") from None
 
     for wrapper in ("model", "module"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
@@ -317,12 +331,25 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path}: expected a dict of weights, or one under `model` or `module`")
 
-    for prefix in ("module.", "backbone.", "model."):
+    # torch.compile and distributed training put words in front, in either order
+    for prefix in ("_orig_mod.", "module.", "_orig_mod.", "backbone.", "model."):
         state = {k.removeprefix(prefix): v for k, v in state.items()}
 
     return state
 
 # %% ../nbs/42_video_networks.ipynb #b2452278
+def _drop_sine_code(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    "A stored position table goes, if it is the one that the network computes; else an error."
+    stored, own = state.pop("pos_embed", None), getattr(model, "pos_embed", None)
+    if stored is None or own is None:
+        return
+    if stored.shape != own.shape:
+        found, expected = tuple(stored.shape), tuple(own.shape)
+        raise ValueError(f"{path}: pos_embed is {found}, expected {expected} (another size?)")
+    if not torch.allclose(stored.float(), own.cpu(), atol=1e-3):
+        raise ValueError(f"{path}: pos_embed is not the sine table of this network")
+
+
 def load_video_weights(
     model: nn.Module,
     path: str | Path,  # the authors' checkpoint, or .safetensors with the same names
@@ -336,6 +363,7 @@ def load_video_weights(
             "is needed, for instance vit_b_k710_dl_from_giant.pth"
         )
 
+    _drop_sine_code(model, state, path)
     needed = model.state_dict()
     left_out = []
     for k in ("head.weight", "head.bias"):

@@ -63,6 +63,9 @@ def test_info_first_line(store):
         ("prepare", "--root", "/nowhere", "--dataset", "ntu60", "--out", "x"),
         ("frobnicate",),
         ("train", "--config", "/nowhere.yaml"),
+        ("train", "--config", "ntu_xsub", "--data", ".", "--out", "y"),
+        ("train", "--data", ".", "--out", "y", "--protocol", "z", "--model", "ctrgnc"),
+        ("prepare", "--root", ".", "--dataset", "ntu", "--out", "x"),
         ("train", "--data", "x", "--out", "y", "--protocol", "z", "--device", "gpu"),
         ("evaluate", "--run", "/nowhere", "--data", "/nowhere"),
         ("ensemble", "--scores", "/nowhere.npz"),
@@ -86,7 +89,7 @@ def test_debug_shows_the_traceback():
     assert "Traceback" in last("info", "/nowhere", "--debug").stderr
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "configs").glob("*.yaml")))
+@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "last/configs").glob("*.yaml")))
 def test_configs_load(name):
     from last.cli import load_defaults
     from last.protocols import DATASETS
@@ -94,13 +97,13 @@ def test_configs_load(name):
     from last.video_training import FinetuneConfig
 
     cfg = load_defaults(
-        FinetuneConfig if "teacher" in name else TrainConfig, ROOT / "configs" / name
+        FinetuneConfig if "teacher" in name else TrainConfig, ROOT / "last/configs" / name
     )
     dataset = next(
         (d for d in DATASETS.values() if name.startswith(d.name.replace("-", "_"))),
         DATASETS["synthetic"],
     )
-    assert cfg.protocol in dataset.protocols
+    assert cfg.protocol in (dataset.protocols if name != "few_clips.yaml" else ["given"])
     assert cfg.epochs in cycle_ends(cfg.epochs, cfg.schedule) and cfg.epochs > cfg.warmup
 
 
@@ -234,7 +237,7 @@ def test_short_configs_repeat_the_results(config, grid):
     from last.ablations import deep_merge, load_grid
 
     g = load_grid(ROOT / f"experiments/grids/{grid}.yaml")
-    settings = yaml.safe_load((ROOT / f"configs/{config}.yaml").read_text())
+    settings = yaml.safe_load((ROOT / f"last/configs/{config}.yaml").read_text("utf-8"))
     settings.pop("protocol"), settings.pop("part")
     assert {"lr": 0.001, **settings} == deep_merge(g.settings, g.rows["reference"])
 
@@ -271,7 +274,7 @@ def test_config_without_a_file(line):
     from last.cli import take_config
 
     if line == ["--config"]:
-        with pytest.raises(ValueError, match="--config needs a file"):
+        with pytest.raises(ValueError, match="--config needs a file or a name"):
             take_config(line)
     else:
         assert take_config(line) == ("", [])
@@ -295,3 +298,73 @@ def test_interruption_is_one_line(monkeypatch, capsys):
         monkeypatch.setattr(cli, "parse", lambda name, args: None)
         assert cli.main(["train"]) == 130
         assert words in capsys.readouterr().err
+
+
+def test_version():
+    import last as package
+
+    done = last("--version")
+    assert (done.returncode, done.stdout) == (0, f"LAST {package.__version__}\n")
+
+
+def test_models_are_those_of_the_zoo():
+    from last.cli import MODELS
+    from last.model import PRESETS
+    from last.zoo import NETWORKS
+
+    assert set(MODELS) == {*PRESETS, *NETWORKS}
+
+
+def test_help_lists_models_datasets_and_settings():
+    text = last("--help").stdout
+    for word in ("efficientgcn-b0", "utd-mhad", "ntu120_xsub", "few_clips"):
+        assert word in text
+    assert "Models: nano" in last("train", "--help").stdout
+    assert "Datasets: ntu60" in last("prepare", "--help").stdout
+
+
+def test_required_settings_are_marked():
+    text = " ".join(last("evaluate", "--help").stdout.split())
+    assert text.count("(required)") >= 2
+
+
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (("tarin",), "did you mean train?"),
+        (("train", "--config", "ntu120_xsb"), "did you mean ntu120_xsub?"),
+        (("train", "--model", "ctrgnc"), "did you mean ctrgcn?"),
+        (("bench", "--models", "nano", "refrence attention=softmax"), "did you mean reference?"),
+        (("prepare", "--dataset", "utd_mhad"), "did you mean utd-mhad?"),
+        (("evaluate", "--run", "/no/run", "--data", "x"), "--run /no/run: no such file"),
+        (("evaluate", "--data=/no/store"), "--data /no/store: no such file"),
+        (("ensemble", "--scores", "/a.npz", "/b.npz"), "--scores /a.npz: no such file"),
+        (("export", "/no/run"), "/no/run: no such file"),
+    ],
+)
+def test_mistakes_are_found_before_torch_is_imported(args, words):
+    code = "import sys; from last.cli import main; code = main(sys.argv[1:])"
+    code += "; print(code, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True)
+    assert done.stdout == "2 False\n" and words in done.stderr
+
+
+def test_settings_of_the_package_are_found_by_name(tmp_path, monkeypatch):
+    from last.cli import CONFIGS, find_config
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("ntu120_xsub", "ntu120_xsub.yaml", "configs/ntu120_xsub.yaml"):
+        assert find_config(name) == CONFIGS / "ntu120_xsub.yaml"
+    (tmp_path / "ntu120_xsub.yaml").write_text("epochs: 1\n")
+    assert find_config("ntu120_xsub.yaml").resolve() == tmp_path / "ntu120_xsub.yaml"
+
+
+@pytest.mark.parametrize("args", [["--help"], ["train", "--help"], ["info", "/nöwhere"]])
+def test_a_terminal_that_knows_ascii_alone(args):
+    import os
+
+    env = dict(os.environ, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    env.pop("PYTHONIOENCODING", None)
+    done = last(*args, env=env)
+    assert done.returncode == (0 if "--help" in args else 2), done.stderr
+    assert "Traceback" not in done.stderr

@@ -109,3 +109,14 @@ def test_bad_files_are_named(tmp_path):
         last.load(tmp_path / "m.onnx")
     with pytest.raises(FileNotFoundError, match="no such run or file"):
         last.load(tmp_path / "nothing")
+
+
+def test_the_snippet_names_no_class_where_nobody_is(tmp_path, toy):
+    run, file = tmp_path / "run", tmp_path / "model.onnx"
+    command_line("train", "--data", toy, "--out", run, *TRAIN, "--pre.frames", 8)
+    command_line("export", run, "--joints", "--out", file)
+    for empty in (np.full((9, 25, 3), np.nan, np.float32), np.zeros((0, 25, 3), np.float32)):
+        np.save(tmp_path / "clip.npy", empty)
+        command = [sys.executable, "-c", snippet("README.md")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert (done.stdout, done.stderr) == ("", "nobody is in this clip\n")

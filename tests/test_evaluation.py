@@ -1,12 +1,14 @@
 """Testing a run: the guard, what is written, and errors that name the place."""
 
+import base64
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 
-from last.evaluation import EvaluateConfig, ReportConfig, evaluate, report
+from last.evaluation import EvaluateConfig, ReportConfig, evaluate, report, summary
 from last.parsing import Clip
 from last.preprocessing import PreprocessConfig
 from last.scores import Scores, metrics
@@ -82,10 +84,33 @@ def test_a_store_of_other_joints_is_refused(cfg, tmp_path):
         evaluate(dataclasses.replace(cfg, data=str(tmp_path / "coco")))
 
 
-def test_report_has_its_pictures(folder, tmp_path):
+def test_report_is_one_file_with_its_pictures_inside(folder, tmp_path):
+    from PIL import Image
+
     page = report(ReportConfig(str(folder / "fit"), str(folder / "store"), str(tmp_path), "cpu"))
     text = page.read_text(encoding="utf-8")
-    for name in ("curve", "clip", "confusion", "calibration"):
-        assert (tmp_path / f"{name}.png").stat().st_size > 2000
-        assert f"src={name}.png" in text
+    for name in ("curve.png", "clip.gif", "confusion.png", "calibration.png"):
+        code = base64.b64encode((tmp_path / name).read_bytes()).decode()
+        assert f"src='data:image/{name[-3:]};base64,{code}'" in text
+    assert not re.search(r"(src|href)=['\"]?(?!data:)\w", text)
+    with Image.open(tmp_path / "clip.gif") as moving:
+        assert moving.n_frames > 8
+
+    for words in ("parameters", "time of one clip", "Most frequent confusions"):
+        assert words in text
     assert "Synthetic data" not in text
+
+
+def test_the_worst_confusions_are_told(cfg, tmp_path):
+    file = tmp_path / "s.npz"
+    result = evaluate(dataclasses.replace(cfg, scores=str(file)))
+    scores = Scores.load(file)
+    for row in result["confusions"]:
+        true, other = (["up", "down"].index(row[k]) for k in ("true", "taken_for"))
+        assert row["clips"] == ((scores.labels == true) & (scores.predicted == other)).sum()
+        assert row["of"] == (scores.labels == true).sum()
+
+    row = dict(true="up", taken_for="down", clips=3, of=12)
+    text = summary({**result, "confusions": [row]})
+    assert "most often confused: up taken for down (3 of 12)" in text
+    assert "confused" not in summary({**result, "confusions": []})

@@ -13,6 +13,7 @@ from torch import nn
 
 from last.onnx_files import (
     add_metadata,
+    lowest_requirements,
     mean_kl,
     onnx_bytes,
     onnx_session,
@@ -90,6 +91,35 @@ def test_other_axes_can_be_free(toy):
     session = onnx_session(file)
     assert session.get_inputs()[0].shape == ["batch", "frames", 6]
     assert session.get_outputs()[0].name == "scores"
+
+
+def asked_for(file):
+    "IR version and operator sets of a file."
+    model = onnx.load_from_string(file)
+    return model.ir_version, {o.domain or "ai.onnx": o.version for o in model.opset_import}
+
+
+def test_files_ask_for_no_more_than_they_use(file, feeds):
+    "IR 8 is what onnxruntime 1.16 reads, and the lowest that operator set 18 allows."
+    assert asked_for(file) == (8, {"ai.onnx": 18})
+    small = onnx.load_from_string(quantize(file, feeds))
+    domains = {node.domain or "ai.onnx" for node in small.graph.node} | {"ai.onnx"}
+    ir, sets = asked_for(small.SerializeToString())
+    assert ir == 8 and set(sets) == domains
+
+
+def test_an_operator_set_that_only_a_branch_uses_is_kept():
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1]) for n in "xy")
+    condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+    gelu = helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")
+    same = helper.make_node("Identity", ["x"], ["y"])
+    branches = [helper.make_graph([node], "branch", [], [y]) for node in (gelu, same)]
+    choice = helper.make_node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1])
+    graph = helper.make_graph([choice], "g", [condition, x], [y])
+    sets = [helper.make_opsetid(d, v) for d, v in (("", 18), ("com.microsoft", 1), ("other", 1))]
+    model = helper.make_model(graph, opset_imports=sets, ir_version=10)
+    lean = asked_for(lowest_requirements(model.SerializeToString()))
+    assert lean == (8, {"ai.onnx": 18, "com.microsoft": 1})
 
 
 def test_metadata_is_kept_and_the_exporters_notes_are_removed(file):
@@ -216,13 +246,13 @@ def test_layers_that_share_weights_are_quantized_together(feeds):
 
 def test_missing_onnxscript_names_the_extra(monkeypatch, toy):
     without_import(monkeypatch, "onnxscript")
-    with pytest.raises(ImportError, match=r"pip install -e '.\[export\]'"):
+    with pytest.raises(ImportError, match=r'pip install "last\[export\]"'):
         onnx_bytes(toy, {"skeleton": torch.randn(2, 8, 6)})
 
 
 def test_missing_onnxruntime_names_the_extra(monkeypatch, file):
     without_import(monkeypatch, "onnxruntime")
-    with pytest.raises(ImportError, match=r"pip install -e '.\[export\]'"):
+    with pytest.raises(ImportError, match=r'pip install "last\[export\]"'):
         onnx_session(file)
 
 

@@ -124,15 +124,30 @@ def test_more_clips_than_one_batch_come_back_in_order(recognizer, toy):
     [
         (np.zeros((4, 17, 3)), r"expected clips \(T, 25, 3\) or \(M, T, 25, 3\) of ntu25 joints"),
         (np.zeros((4, 25, 2)), r"found \(4, 25, 2\)"),
-        (np.zeros((0, 25, 3)), r"found \(0, 25, 3\)"),
+        (np.zeros((0, 25, 3)), r"a clip without frames, \(0, 25, 3\)"),
+        (np.zeros((2, 0, 25, 3)), r"a clip without frames, \(2, 0, 25, 3\)"),
         (np.ones((12, 4, 25, 3)), "12 persons; several clips are given as a list"),
-        (np.full((4, 25, 3), np.nan), "nobody is in this clip"),
-        (np.zeros((4, 25, 3)), "nobody is in this clip"),
     ],
 )
 def test_a_wrong_clip_is_refused(recognizer, clip, message):
     with pytest.raises(ValueError, match=message):
         recognizer(clip)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0], ids=["NaN", "zeros"])
+def test_an_empty_clip_has_nobody_and_no_class(recognizer, run, clips, value):
+    empty = np.full((4, 25, 3), value)
+    for recognize in (recognizer, last.load(run)):
+        found = recognize([empty, clips[0], empty])
+        assert np.isnan(found[[0, 2]]).all()
+        np.testing.assert_allclose(found[1:2], recognize(clips[0]), atol=1e-6)
+        names = recognize.names([empty, clips[0]])
+        assert names == ["nobody", recognize.classes[found[1].argmax()]]
+
+
+def test_a_person_who_is_never_seen_does_not_hide_the_other(recognizer, clips):
+    first = np.concatenate([np.full_like(clips[0], np.nan), clips[0]])
+    np.testing.assert_allclose(recognizer(first), recognizer(clips[0]), atol=1e-6)
 
 
 def test_no_clips_are_refused(recognizer):

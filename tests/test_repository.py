@@ -137,6 +137,8 @@ def test_wheel(tmp_path):
 
     names = set(zipfile.ZipFile(next(tmp_path.glob("last-*.whl"))).namelist())
     data = {"last/data/ntu120_missing.txt", "last/data/kinetics400_classes.txt"}
+    data |= {f"last/configs/{p.name}" for p in (ROOT / "last/configs").glob("*.yaml")}
+    assert "last/configs/ntu120_xsub.yaml" in data
     assert data | {"last/__main__.py"} | {f"last/{m}.py" for m in NUMBER} <= names
 
 

@@ -1,5 +1,8 @@
 "Video networks: shapes, layers, and checkpoints that fit or are refused."
 
+import argparse
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -198,3 +201,40 @@ def test_files_of_something_else_are_refused(tmp_path, content, message):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         load_video_weights(VideoMAE(MAE, 5), tmp_path / "none.pth")
+
+
+def test_what_the_official_training_code_writes_is_read(mae, tmp_path):
+    "Command line beside the weights, names of compiled and of distributed networks, the sine table."
+    state = {**mae.state_dict(), "pos_embed": mae.pos_embed.clone()}
+    x = videos(MAE)
+    for prefix in ("", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."):
+        weights = {prefix + k: v for k, v in state.items()}
+        told = argparse.Namespace(model="vit_base_patch16_224", lr=1e-3, opt_betas=[0.9, 0.999])
+        torch.save(dict(model=weights, args=told, epoch=3), tmp_path / "w.pth")
+        other = VideoMAE(MAE, 5).eval()
+        assert load_video_weights(other, tmp_path / "w.pth") == []
+        assert torch.equal(other(x), mae(x))
+
+
+@pytest.mark.parametrize(
+    "table, message",
+    [(lambda p: p + 0.1, "not the sine table"), (lambda p: p[:, 1:], r"pos_embed is \(1, ")],
+)
+def test_another_position_table_is_named(mae, tmp_path, table, message):
+    torch.save({**mae.state_dict(), "pos_embed": table(mae.pos_embed)}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=message):
+        load_video_weights(VideoMAE(MAE, 5), tmp_path / "w.pth")
+
+
+class Bomb:
+    def __reduce__(self):
+        return Path.touch, (Path("bomb_went_off"),)
+
+
+def test_nothing_is_executed_and_the_message_has_no_colors(mae, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(dict(model=mae.state_dict(), args=Bomb()), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="refused: it wants .*, which is neither") as caught:
+        load_video_weights(VideoMAE(MAE, 5), tmp_path / "w.pth")
+    assert "\x1b" not in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "bomb_went_off").exists()
