@@ -116,6 +116,8 @@ def describe(
         "not taken": f"{len(similar)} files named nearly like clips",
         "fingerprint": store.fingerprint,
     }
+    if store.dataset.license:
+        about["license"] = store.dataset.license
 
     lines = [f"{len(store)} clips", *(f"{key:12} {value}" for key, value in about.items())]
     lines.append("protocols (train = fit + val)")

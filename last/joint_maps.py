@@ -28,11 +28,11 @@ _WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("left shoulder", "right shoulder"),
     ),
     "spine mid": (("spine",), ("torso",), ("spine navel",), ("mid hip", "spine shoulder")),
-    "neck": (("spine shoulder",),),
+    "neck": (("lower neck",), ("spine shoulder",)),
     "head": (("left ear", "right ear"), ("nose",)),
     "side wrist": (("side hand",),),
     "side hand": (("side pinky", "side index"),),
-    "side hand tip": (("side handtip",), ("side index",)),
+    "side hand tip": (("side handtip",), ("side fingers",), ("side index",)),
     "side ankle": (("side foot",),),
     "side foot": (("side foot index",), ("side toe",), ("side toebase",)),
 }

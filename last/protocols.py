@@ -27,6 +27,8 @@ from last.formats import (
     sbu_name,
     stgcn_files,
 )
+from .hdm05 import ACTIONS, ACTORS, read_hdm05, read_pack
+from .hdm05 import LICENSE as HDM05_LICENSE
 from .parsing import NTU_NAME, Clip, parse_name, read_ntu
 from .skeletons import Skeleton
 from .synthetic import CLASSES as SYNTHETIC_CLASSES
@@ -356,6 +358,27 @@ def _given(one_in: int = 10) -> Protocol:
 _SBU = {f"fold{number + 1}": _sbu_fold(number) for number in range(5)}
 _KINETICS = {"official": _given(one_in=20)}
 
+# %% ../nbs/06_protocols.ipynb #c8a62d2e
+def _hdm05_actor(number: int) -> Protocol:
+    "Actor `number` tests; the next one validates."
+    others = [actor for actor in range(1, 6) if actor != number]
+    val = number % 5 + 1
+    text = f"actor {ACTORS[number - 1]} tests; validation: actor {ACTORS[val - 1]}"
+    return split_by("subjects", others, "subjects", [val], text=text)
+
+
+_HDM05 = {
+    "xsub" if number == 3 else f"xsub-{ACTORS[number - 1]}": split_by(
+        column="subjects",
+        train=(1, 2, 3),
+        val_column="subjects",
+        val=(number,),
+        text=f"actors bd bk dg train, mm tr test; validation: actor {ACTORS[number - 1]}",
+    )
+    for number in (3, 1, 2)
+}
+_HDM05 |= {f"actor-{actor}": _hdm05_actor(number) for number, actor in enumerate(ACTORS, 1)}
+
 # %% ../nbs/06_protocols.ipynb #e1d9afb6
 def _stem(path: Path) -> str:
     return path.stem
@@ -387,6 +410,8 @@ class Dataset:
     keep: Callable[[str], bool] = _every  # which file stems belong to the dataset
     known_missing: tuple[str, ...] = ()  # clips known to be unusable: skipped by name, no error
     flip: dict[int, int] = field(default_factory=dict)  # class -> class with left and right swapped
+    embedded: Callable[[], list[Clip]] | None = None  # clips that come with the package
+    license: str = ""  # of the data, where they come with the package
 
 # %% ../nbs/06_protocols.ipynb #a57b7e93
 def _lines_of(name: str) -> tuple[str, ...]:
@@ -493,6 +518,16 @@ _ROWS = (  # name, skeleton, classes, protocols, and how files are found and rea
         read=_read_kinetics,
         pattern="*.json",
         keep=_no_label_file,
+    ),
+    Dataset(
+        "hdm05",
+        "hdm05",
+        tuple(ACTIONS.values()),
+        _HDM05,
+        read=read_hdm05,
+        pattern="HDM_*_120.amc",
+        embedded=read_pack,
+        license=HDM05_LICENSE,
     ),
     Dataset("stgcn", "ntu25", (), _GIVEN, read_all=_all_of_stgcn, files=stgcn_files),
     Dataset("ctrgcn", "ntu25", (), _GIVEN, read_all=_all_of_ctrgcn),

@@ -335,6 +335,47 @@ _MEDIAPIPE33 = parse_skeleton(
     neck=("left shoulder", "right shoulder"),
 )
 
+# %% ../nbs/01_skeletons.ipynb #a35e8667
+_HDM05 = parse_skeleton(
+    "hdm05",
+    """
+    hip center
+    hip center > left hip
+    hip center > right hip
+    hip center > lower back
+    left hip > left knee
+    right hip > right knee
+    lower back > upper back
+    left knee > left ankle
+    right knee > right ankle
+    upper back > thorax
+    left ankle > left foot
+    right ankle > right foot
+    thorax > lower neck
+    thorax > left shoulder
+    thorax > right shoulder
+    left foot > left toes
+    right foot > right toes
+    lower neck > upper neck
+    left shoulder > left elbow
+    right shoulder > right elbow
+    upper neck > head
+    left elbow > left wrist
+    right elbow > right wrist
+    left wrist > left palm
+    right wrist > right palm
+    left palm > left hand
+    left palm > left thumb
+    right palm > right hand
+    right palm > right thumb
+    left hand > left fingers
+    right hand > right fingers
+    """,
+    root=("hip center",),
+    spine=("lower back",),
+    neck=("left shoulder", "right shoulder"),
+)
+
 # %% ../nbs/01_skeletons.ipynb #ed2960b2
 _BODY25 = parse_skeleton(
     "body25",
@@ -417,6 +458,7 @@ SKELETONS: dict[str, Skeleton] = {
     "body25": _BODY25,
     "azure32": _AZURE32,
     "core15": _CORE15,
+    "hdm05": _HDM05,
 }
 
 

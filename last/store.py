@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -366,12 +366,12 @@ class PrepareConfig:
     "Parse a dataset's files into one store."
 
     # folder with the dataset's files, searched with all its subfolders; for stgcn, ctrgcn and
-    # pyskl the file itself
-    root: str
-    out: str  # folder of the store to write
-    # what the files are: ntu60, ntu120, synthetic, nw-ucla, utd-mhad, sbu, kinetics, stgcn,
+    # pyskl the file itself; empty: the clips that come with the package (hdm05)
+    root: str = ""
+    out: str = ""  # folder of the store to write; empty: stores/ and the dataset's name
+    # what the files are: hdm05, ntu60, ntu120, synthetic, nw-ucla, utd-mhad, sbu, kinetics, stgcn,
     # ctrgcn or pyskl
-    dataset: str
+    dataset: str = "hdm05"
     workers: int = 0  # processes; 0: one per core
     strict: bool = False  # stop at the first damaged file instead of listing it
     skeleton: str = ""  # joint order of stgcn, ctrgcn and pyskl files (default ntu25)
@@ -581,10 +581,25 @@ def _class_names(clips: list[Clip], skeleton: Skeleton) -> tuple[str, ...]:
     return ()
 
 
+def _prepare_embedded(cfg: PrepareConfig, dataset: Dataset) -> None:
+    "A store of the clips that come with the package."
+    if not dataset.embedded:
+        raise ValueError(f"--root: {dataset.name} does not come with the package; name its folder")
+
+    clips = dataset.embedded()
+    digest = hashlib.sha256(b"".join(clip.points.tobytes() for clip in clips)).hexdigest()
+    source = _source([cfg.dataset, digest], {})
+    if not _is_done(cfg, source):
+        write_store(cfg.out, clips, dataset.skeleton, dataset.classes, dataset.name, source=source)
+
+
 def prepare(cfg: PrepareConfig) -> Store:
     "Parse a dataset into a store; continues a killed run, and does nothing for a finished store."
     dataset = get_dataset(cfg.dataset)
-    if dataset.read:
+    cfg = replace(cfg, out=cfg.out or f"stores/{dataset.name}")
+    if not cfg.root and (dataset.read or dataset.read_all):
+        _prepare_embedded(cfg, dataset)
+    elif dataset.read:
         _prepare_files(cfg, dataset)
     elif dataset.read_all:
         _prepare_array(cfg, dataset)

@@ -47,6 +47,7 @@ def test_names_and_numbers_of_joints():
         body25=25,
         azure32=32,
         core15=15,
+        hdm05=31,
     )
     assert {name: s.V for name, s in SKELETONS.items()} == expected
     assert all(name == s.name for name, s in SKELETONS.items())
