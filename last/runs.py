@@ -188,6 +188,7 @@ MAY_CHANGE = (  # settings in which a run and its continuation may differ
     "data",
     "out",
     "teacher",  # a path; what counts is the hash of its content
+    "teachers",  # paths, likewise
     "videos",
     "cache",
     "workers",
