@@ -360,7 +360,7 @@ class DistillConfig(TrainConfig):
 
     # logits by clip name, from `run-logits` or `teacher-logits`; or else ...
     teacher: str = field(default="", kw_only=True)
-    # ... folders of runs, which answer in every step about the augmented clips that the student sees
+    # ... folders of runs, which answer in every step about the clips as the student sees them
     teachers: list[str] = field(default_factory=list, kw_only=True)
     alpha: float = 0.5  # weight of the labels' loss ...
     beta: float = 0.5  # ... and of the teacher's
