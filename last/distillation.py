@@ -298,7 +298,7 @@ def average_answers(
         fingerprint=store.fingerprint,
     )
 
-# %% ../nbs/40_distillation.ipynb #7fc30294
+
 @dataclass
 class RunLogitsReport:
     "What `run-logits` wrote."
@@ -420,7 +420,7 @@ class SameView:
 
         return torch.stack(answers).mean(0)  # outside: a tensor that a loss may use
 
-# %% ../nbs/40_distillation.ipynb #acef6163
+
 class DistillTask(SkeletonTask):
     "alpha CE + beta KD + gamma similarity where the teacher has an answer, CE alone elsewhere."
 
@@ -445,7 +445,8 @@ class DistillTask(SkeletonTask):
 
     def _open_teachers(self) -> None:
         "Runs that answer in every step; each sees what the student sees."
-        cfg, runs, self.teacher_seen = self.cfg, [], set()
+        cfg, runs = self.cfg, []
+        self.teacher_seen = set()
         for folder in cfg.teachers:
             run, seen = load_run(folder), trained_on(folder)
             self._check_origin(folder, run.info.fingerprint, seen)

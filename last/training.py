@@ -207,7 +207,7 @@ class SkeletonTask(Task):
         return build_model(self.cfg.model, self.store.skeleton, classes, channels)
 
     def start_from(self, model: nn.Module) -> list[str]:
-        return load_weights(model, self.cfg.init)
+        return load_weights(model, self.cfg.init, list(self.store.classes))
 
     def optimizer(self, model: nn.Module) -> Optimizer:
         return make_optimizer(model, self.cfg)

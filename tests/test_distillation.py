@@ -271,7 +271,7 @@ def test_teachers_see_the_very_joints_that_the_student_sees(taught, store):
 def test_teachers_answer_about_the_augmented_view(taught, store):
     task = DistillTask(taught, store)
     raw, labels, numbers = a_batch(task)
-    x, mask, _ = task.pipeline(raw, labels, torch.Generator().manual_seed(3))
+    _, mask, _ = task.pipeline(raw, labels, torch.Generator().manual_seed(3))
     networks, pipelines = task.pipeline.networks, task.pipeline.pipelines
     with torch.no_grad():
         answers = [net(view(p, raw), mask) for net, p in zip(networks, pipelines)]
