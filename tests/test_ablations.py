@@ -207,7 +207,7 @@ def test_a_plot_needs_a_comparison():
 
 
 def test_a_row_learns_from_runs_of_earlier_rows(done, tmp_path, capsys):
-    _, cfg, files = done
+    _, cfg, _ = done
     row = "  taught: {pre: {frames: 8}, teachers: [plain], tau: 2}\n"
     (tmp_path / "grid.yaml").write_text(GRID + row)
     places = (str(tmp_path / "grid.yaml"), cfg.stores, cfg.work, str(tmp_path / "results"))

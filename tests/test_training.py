@@ -349,7 +349,7 @@ def test_a_folder_with_other_files_is_refused(cfg, tmp_path):
 
 
 def test_more_than_two_persons_are_refused(cfg, tmp_path):
-    with pytest.raises(ValueError, match="pre.persons: expected 1 or 2, found 3"):
+    with pytest.raises(ValueError, match=r"pre\.persons: expected 1 or 2, found 3"):
         train(changed(cfg, tmp_path, pre=PreprocessConfig(persons=3)), quiet=True)
 
 
