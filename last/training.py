@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ['TRAIN', 'TrainConfig', 'cycles', 'cycle_ends', 'lr_at', 'ramped_average', 'make_optimizer', 'Task', 'SkeletonTask',
            'train_epoch', 'batch_totals', 'TrainState', 'make_accelerator', 'start_state', 'validate',
-           'ends_since_best', 'is_best', 'save_epoch', 'write_facts', 'describe_epoch', 'train', 'trained']
+           'ends_since_best', 'is_best', 'save_weights', 'save_epoch', 'write_facts', 'describe_start', 'warnings',
+           'describe_average', 'check_folder', 'describe_epoch', 'train', 'trained']
 
 # %% ../nbs/31_training.ipynb #ba2efa4f
 import copy
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -191,6 +193,8 @@ class SkeletonTask(Task):
     def __init__(self, cfg: TrainConfig, store: Store):
         if min(cfg.pre.frames, cfg.pre.persons) < 1:
             raise ValueError("pre.frames and pre.persons must be at least 1")
+        if cfg.pre.persons > 2:
+            raise ValueError(f"pre.persons: expected 1 or 2, found {cfg.pre.persons}")
 
         self.cfg = cfg
         self.store = store
@@ -203,7 +207,7 @@ class SkeletonTask(Task):
         return build_model(self.cfg.model, self.store.skeleton, classes, channels)
 
     def start_from(self, model: nn.Module) -> list[str]:
-        return load_weights(model, self.cfg.init)
+        return load_weights(model, self.cfg.init, list(self.store.classes))
 
     def optimizer(self, model: nn.Module) -> Optimizer:
         return make_optimizer(model, self.cfg)
@@ -392,6 +396,18 @@ def is_best(history: list[dict], ends: list[int]) -> bool:
     return at_end and ends_since_best(history, ends) == 0
 
 # %% ../nbs/31_training.ipynb #9a77d805
+def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    "Write .safetensors; the library leaves it to its owner alone, other files follow the umask."
+
+    def write(part: Path) -> None:
+        save_file(weights, part)
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+
+    write_atomic(path, write)
+
+
 def save_epoch(
     acc: "Accelerator",
     state: TrainState,
@@ -410,9 +426,9 @@ def save_epoch(
 
     weights = {k: v.contiguous() for k, v in state.weights(acc).state_dict().items()}
     if best:
-        write_atomic(out / "best.safetensors", lambda p: save_file(weights, p))
+        save_weights(out / "best.safetensors", weights)
     if final:
-        write_atomic(out / "last.safetensors", lambda p: save_file(weights, p))
+        save_weights(out / "last.safetensors", weights)
     if final or state.epoch % cfg.checkpoint_every == 0:
         write_json(out / "history.json", state.history)
         state.save(acc, out / "checkpoint.pt")
@@ -423,7 +439,56 @@ def write_facts(task: Task, info: RunInfo) -> None:
     out = Path(task.cfg.out)
     write_json(out / "config.json", info.as_dict())
     names = sorted({*task.store.index.names[task.numbers].tolist(), *task.also_seen()})
-    write_atomic(out / "trained_on.txt", lambda p: p.write_text("\n".join(names) + "\n"))
+    write_atomic(out / "trained_on.txt", lambda p: p.write_text("\n".join(names) + "\n", "utf-8"))
+
+
+def describe_start(task: Task, state: TrainState, steps: int, device: str) -> str:
+    "One line for the terminal: what is trained, on what, and for how long."
+    network = state.plain
+    parameters = sum(p.numel() for p in network.parameters())
+    words = [f"{len(task.numbers)} training and {len(task.val)} validation clips"]
+    words += [f"{len(task.store.classes)} classes", f"{parameters:,} parameters", device]
+    words += [f"{steps} steps per epoch", f"{task.cfg.epochs} epochs"]
+    return ", ".join(words)
+
+
+def warnings(task: Task, steps: int) -> list[str]:
+    "What probably was not meant."
+    cfg, found = task.cfg, []
+    if cfg.part == "fit" and not len(task.val):
+        found.append(f"warning: protocol {cfg.protocol} has no validation clips in this store")
+    if cfg.warmup >= cfg.epochs:
+        found.append(
+            f"warning: the run of {cfg.epochs} epochs ends within its warm-up of {cfg.warmup}; "
+            "the rate never falls"
+        )
+    elif cfg.epochs not in cycle_ends(cfg.epochs, cfg.schedule):
+        found.append(
+            f"note: {cfg.epochs} epochs end inside a cycle, at a rate of "
+            f"{lr_at(cfg.epochs, cfg.epochs, 1, cfg.schedule, cfg.warmup):.0%} of its peak "
+            "(cycles end after 10, 30, 70, 150 epochs)"
+        )
+    if cfg.ema:
+        found.append(describe_average(cfg.ema, steps * cfg.epochs))
+
+    return found
+
+
+def describe_average(decay: float, steps: int) -> str:
+    "How far back averaged weights reach: 1 / (1 - decay) steps, less where the decay still grows."
+    last = min(decay, (1 + steps) / (10 + steps))
+    return f"averaged weights: over about the last {1 / (1 - last):.0f} of {steps} steps"
+
+
+def check_folder(out: str | Path) -> None:
+    "An error if the folder holds something else than a run."
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder for the run, found a file")
+    if out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file():
+        raise ValueError(
+            f"{out}: neither empty nor a run (it has no config.json); choose another --out"
+        )
 
 
 def describe_epoch(row: dict, epochs: int) -> str:
@@ -442,6 +507,7 @@ def train(cfg: Any, quiet: bool = False, kind: type[Task] = SkeletonTask) -> lis
     # what is trained, and in which folder
     silent = quiet or int(os.environ.get("RANK", 0)) > 0
     report = (lambda *words: None) if silent else print
+    check_folder(cfg.out)
     task = kind(cfg, Store(cfg.data))
     info = continue_info(cfg.out, cfg, RunInfo.of(cfg, task.store, task.teacher()))
 
@@ -457,19 +523,18 @@ def train(cfg: Any, quiet: bool = False, kind: type[Task] = SkeletonTask) -> lis
     if acc.is_main_process:
         write_facts(task, info)
 
+    report(describe_start(task, state, len(loader), acc.device.type))
+    for words in warnings(task, len(loader)):
+        report(words)
+
     ends = cycle_ends(cfg.epochs, cfg.schedule)
-    if cfg.epochs not in ends:
-        report(
-            f"note: {cfg.epochs} epochs end inside a cycle, at a high learning rate "
-            "(cycles end after 10, 30, 70, 150 epochs)"
-        )
     ends = ends or [cfg.epochs]
 
     def out_of_patience() -> bool:
         return 0 < cfg.patience <= ends_since_best(state.history, ends)
 
     while state.epoch < cfg.epochs and not out_of_patience():
-        order.epoch = state.epoch
+        order.epoch, began = state.epoch, time.monotonic()
         loss, top1 = train_epoch(acc, state, loader, task)
         state.epoch += 1
 
@@ -478,6 +543,8 @@ def train(cfg: Any, quiet: bool = False, kind: type[Task] = SkeletonTask) -> lis
         row |= validate(acc, state, task)
         state.history.append(row)
         report(describe_epoch(row, cfg.epochs))
+        if len(state.history) == 2:
+            report(f"{time.monotonic() - began:.3g} s per epoch")
 
         final = state.epoch == cfg.epochs or out_of_patience()
         if acc.is_main_process:

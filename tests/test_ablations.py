@@ -19,6 +19,7 @@ from last.ablations import (
     plot_ablation,
     teacher_of,
 )
+from last.distillation import run_hash
 from last.store import toy_store
 
 GRID = """
@@ -203,3 +204,35 @@ def test_bootstrap_is_antisymmetric_and_zero_for_equals():
 def test_a_plot_needs_a_comparison():
     with pytest.raises(ValueError, match="no row has been compared"):
         plot_ablation([dict(row="a", set="s", seeds=0)])
+
+
+def test_a_row_learns_from_runs_of_earlier_rows(done, tmp_path, capsys):
+    _, cfg, _ = done
+    row = "  taught: {pre: {frames: 8}, teachers: [plain], tau: 2}\n"
+    (tmp_path / "grid.yaml").write_text(GRID + row)
+    places = (str(tmp_path / "grid.yaml"), cfg.stores, cfg.work, str(tmp_path / "results"))
+    taught = AblateConfig(*places, seeds=[1], rows=["taught"])
+    (file,) = ablate(taught)
+    learned = json.loads(file.read_text())["trained"]
+    (teacher,) = learned["config"]["teachers"]
+    assert teacher == f"{cfg.work}/toy-given_plain_1"
+    assert learned["teacher"] == run_hash(teacher)
+    assert ablate(taught) == [file]
+
+    elsewhere = AblateConfig(*places[:2], str(tmp_path / "w"), str(tmp_path / "r"), [1])
+    assert ablate(AblateConfig(**vars(elsewhere) | dict(rows=["taught"]))) == []
+    assert "taught: not run, there is no" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "row, why",
+    [
+        ("teachers: [later]", "row 'a': teachers: no earlier row is called 'later'"),
+        ("teachers: [b], teacher: x.npz", "row 'a': expected teacher or teachers, found both"),
+    ],
+)
+def test_teachers_that_a_grid_cannot_have_are_named(tmp_path, row, why):
+    text = f"sets: [s xsub]\nrows: {{b: {{}}, a: {{{row}}}, later: {{}}}}"
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(ValueError, match=why):
+        load_grid(tmp_path / "bad.yaml")

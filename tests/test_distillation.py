@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from last.augmentation import AugmentConfig
 from last.core import ParseError
 from last.distillation import (
     DistillConfig,
@@ -16,11 +17,12 @@ from last.distillation import (
     TeacherLogits,
     distill,
     kd_loss,
+    run_hash,
     run_logits,
     similarity_loss,
 )
-from last.preprocessing import PreprocessConfig
-from last.runs import trained_on
+from last.preprocessing import PreprocessConfig, make_stream
+from last.runs import RunInfo, trained_on
 from last.store import toy_store
 from last.training import TrainConfig, train
 
@@ -225,3 +227,98 @@ def test_features_add_their_loss(cfg, store, place):
     plain = task.loss(model, logits, labels, numbers)
     alike = similarity_loss(task.pooled, task.features[numbers], task.source[numbers])
     assert torch.allclose(both - plain, 10 * alike, atol=1e-4)
+
+
+# --- teachers that see the same augmented view
+
+
+@pytest.fixture(scope="module")
+def bones(place):
+    "A run that sees bones."
+    at, common = place
+    pre = PreprocessConfig(frames=8, stream="bone")
+    places = (str(at / "store"), str(at / "bones"), "given")
+    train(TrainConfig(*places, **common | dict(pre=pre)), quiet=True)
+    return str(at / "bones")
+
+
+@pytest.fixture
+def taught(cfg, place, bones):
+    "Settings with a joint and a bone network as teachers, and everything random at work."
+    aug = AugmentConfig(tilt=15, drop_p=1.0, warp=0.5, limbs=0.2, still_p=0.5, flip_p=0.5)
+    runs = [str(place[0] / "t1"), bones]
+    return dataclasses.replace(cfg, teacher="", teachers=runs, aug=aug, tau=2.0)
+
+
+def a_batch(task):
+    return next(iter(task.loader(task.numbers[:16], 16)))
+
+
+def view(pipeline, raw, seed=3):
+    return pipeline(raw, None, torch.Generator().manual_seed(seed))[0]
+
+
+def test_teachers_see_the_very_joints_that_the_student_sees(taught, store):
+    task = DistillTask(taught, store)
+    raw, _, _ = a_batch(task)
+    same, bone = task.pipeline.pipelines
+    joints, mask, _ = task.pipeline.pipeline(raw, None, torch.Generator().manual_seed(3))
+    assert torch.equal(view(same, raw), joints)
+    assert torch.equal(view(bone, raw), make_stream(joints, mask, store.skeleton, "bone"))
+    assert not torch.equal(view(same, raw, seed=4), joints)
+
+
+def test_teachers_answer_about_the_augmented_view(taught, store):
+    task = DistillTask(taught, store)
+    raw, labels, numbers = a_batch(task)
+    _, mask, _ = task.pipeline(raw, labels, torch.Generator().manual_seed(3))
+    networks, pipelines = task.pipeline.networks, task.pipeline.pipelines
+    with torch.no_grad():
+        answers = [net(view(p, raw), mask) for net, p in zip(networks, pipelines)]
+        clean = networks[0](task.pipeline(raw)[0], mask)
+    mean = torch.stack(answers).mean(0)
+    assert torch.allclose(task.pipeline.logits, mean, atol=1e-5)
+    assert not torch.allclose(answers[0], clean, atol=1e-3)
+
+    student = torch.randn(16, 3, requires_grad=True)
+    loss = task.loss(task.model(), student, labels, numbers)
+    loss.backward()
+    expected = 0.5 * F.cross_entropy(student, labels) + 0.5 * kd_loss(student, mean, 2.0).mean()
+    assert torch.allclose(loss, expected, atol=1e-5)
+
+
+def test_teachers_change_no_number_of_the_student(taught, store, cfg):
+    task = DistillTask(taught, store)
+    raw, labels, _ = a_batch(task)
+    g, alone = (torch.Generator().manual_seed(3) for _ in range(2))
+    x, _, _ = task.pipeline(raw, labels, g)
+    assert torch.equal(x, task.pipeline.pipeline(raw, labels, alone)[0])
+    assert torch.equal(g.get_state(), alone.get_state())
+
+
+def test_a_student_of_runs_records_them(taught, place, bones):
+    history = distill(dataclasses.replace(taught, epochs=2), quiet=True)
+    assert history[-1]["loss"] < history[0]["loss"]
+    info = RunInfo.read(taught.out)
+    assert info.config["teachers"] == taught.teachers
+    assert info.teacher == " ".join(map(run_hash, taught.teachers))
+    assert trained_on(taught.out) >= trained_on(bones) | trained_on(place[0] / "t1")
+    swapped = dataclasses.replace(taught, teachers=taught.teachers[:1])
+    with pytest.raises(ValueError, match="the teacher's logits"):
+        distill(swapped, quiet=True)
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (dict(teachers=[]), "found neither"),
+        (dict(teacher="x.npz"), "found both"),
+        (dict(gamma=1.0), "gamma needs a teacher with features in a file"),
+        (dict(pre=PreprocessConfig(frames=12)), r"t1: was trained with pre.frames 8, .* has 12"),
+        (dict(part="fit"), "clips that are not in the fit part of given"),
+        (dict(teachers=["nowhere"]), "nowhere: no run here"),
+    ],
+)
+def test_teachers_that_cannot_teach_are_refused(taught, store, change, why):
+    with pytest.raises((ValueError, FileNotFoundError), match=why):
+        DistillTask(dataclasses.replace(taught, **change), store)

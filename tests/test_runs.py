@@ -177,3 +177,18 @@ def test_run_of_another_command_is_refused(run, info):
 
 def settings_of_train():
     return TrainConfig("store", "run", "given", model="nano")
+
+
+def test_head_follows_the_names_of_the_classes(run):
+    saved = load_file(run / "last.safetensors")
+    model = build_model("nano", "ntu25", 3)
+    assert load_weights(model, run, ["rest", "up", "down"]) == []
+    assert torch.equal(model.head.weight, saved["head.weight"][[2, 0, 1]])
+    assert torch.equal(model.head.bias, saved["head.bias"][[2, 0, 1]])
+
+
+def test_head_of_other_classes_of_the_same_number_is_left_out(run):
+    model = build_model("nano", "ntu25", 3)
+    fresh = model.head.weight.clone()
+    assert sorted(load_weights(model, run, ["a", "b", "c"])) == ["head.bias", "head.weight"]
+    assert torch.equal(model.head.weight, fresh)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,13 @@ from last.training import (
     SkeletonTask,
     TrainConfig,
     cycle_ends,
+    describe_average,
     ends_since_best,
     is_best,
     lr_at,
     ramped_average,
     train,
+    warnings,
 )
 
 RECIPE = dict(epochs=4, lr=4e-3, batch=8, schedule="cosine", warmup=1, ema=0.9)
@@ -299,7 +302,60 @@ def test_a_teacher_is_no_setting_of_train():
 
 
 def test_epochs_inside_a_cycle_are_noted(cfg, tmp_path, capsys):
-    train(changed(cfg, tmp_path, schedule="restarts", epochs=1))
+    train(changed(cfg, tmp_path, schedule="restarts", epochs=2))
     words = capsys.readouterr().out
-    assert "note: 1 epochs end inside a cycle" in words
-    assert "epoch 1/1  lr" in words
+    assert "note: 2 epochs end inside a cycle" in words
+    assert "epoch 2/2  lr" in words
+
+
+# --- what a run says and refuses
+
+
+def test_a_run_says_what_it_does(cfg, tmp_path, capsys):
+    train(changed(cfg, tmp_path, epochs=2))
+    words = capsys.readouterr().out
+    assert re.search(r"\d+ training and \d+ validation clips, 2 classes, [\d,]+ parameters", words)
+    assert re.search(r"cpu, \d+ steps per epoch, 2 epochs", words)
+    assert re.search(r"averaged weights: over about the last \d+ of \d+ steps", words)
+    assert "s per epoch" in words
+
+
+def test_average_spans_what_its_decay_says():
+    assert "the last 100 of 5000 steps" in describe_average(0.99, 5000)
+    assert "the last 2 of 10 steps" in describe_average(0.99, 10)  # decay 11 / 20
+
+
+def test_a_run_within_its_warmup_is_warned_of(cfg, tmp_path, capsys):
+    train(changed(cfg, tmp_path, epochs=1, warmup=5))
+    assert "warning: the run of 1 epochs ends within its warm-up" in capsys.readouterr().out
+
+
+def test_empty_validation_part_is_warned_of(cfg, store):
+    task = SkeletonTask(cfg, store)
+    task.val = task.val[:0]
+    assert any("has no validation clips" in words for words in warnings(task, 5))
+
+
+def test_weights_are_readable_like_other_files(cfg):
+    modes = {p.name: p.stat().st_mode & 0o777 for p in path_of(cfg).iterdir() if p.is_file()}
+    assert modes["last.safetensors"] == modes["best.safetensors"] == modes["config.json"]
+
+
+def test_a_folder_with_other_files_is_refused(cfg, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="neither empty nor a run"):
+        train(changed(cfg, tmp_path), quiet=True)
+
+
+def test_more_than_two_persons_are_refused(cfg, tmp_path):
+    with pytest.raises(ValueError, match=r"pre\.persons: expected 1 or 2, found 3"):
+        train(changed(cfg, tmp_path, pre=PreprocessConfig(persons=3)), quiet=True)
+
+
+def test_unfinished_run_says_how_far_it_is(cfg, tmp_path):
+    cut = changed(cfg, tmp_path, checkpoint_every=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, quiet=True, kind=Interrupted)
+    with pytest.raises(FileNotFoundError, match="stopped after 2 of 4 epochs; the same command"):
+        load_run(cut.out)
