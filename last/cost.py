@@ -87,9 +87,7 @@ def count_macs_outside(
         from thop import profile
         from thop.vision.basic_hooks import count_linear
     except ImportError:
-        raise ImportError(
-            "the second counter needs thop: pip install -e '.[bench]' in the repository"
-        ) from None
+        raise ImportError('the second counter needs thop: pip install "last[bench]"') from None
 
     rules = {
         nn.BatchNorm1d: count_nothing,

@@ -248,7 +248,7 @@ def write_video(
     try:
         import av
     except ImportError:
-        message = "writing videos needs PyAV: pip install -e '.[video]' in the repository"
+        message = 'writing videos needs PyAV: pip install "last[video]"'
         raise ImportError(message) from None
 
     with av.open(str(path), "w") as container:

@@ -133,9 +133,7 @@ def read_video(
         video, n = read(str(path), rule, size, how)
     except ImportError:
         needed = "av (and, where there is a wheel, decord)"
-        raise ImportError(
-            f"reading videos needs {needed}: pip install -e '.[teacher]' in the repository"
-        ) from None
+        raise ImportError(f'reading videos needs {needed}: pip install "last[teacher]"') from None
     except Exception as e:
         raise ParseError(f"{path}: not a video that can be read ({_reason(e)})") from None
 

@@ -12,7 +12,7 @@ from last.evaluation import EvaluateConfig, ReportConfig, evaluate, report, summ
 from last.parsing import Clip
 from last.preprocessing import PreprocessConfig
 from last.scores import Scores, metrics
-from last.store import toy_store, write_store
+from last.store import Store, toy_store, write_store
 from last.training import TrainConfig, train
 
 
@@ -104,9 +104,9 @@ def test_report_is_one_file_with_its_pictures_inside(folder, tmp_path):
 def test_the_worst_confusions_are_told(cfg, tmp_path):
     file = tmp_path / "s.npz"
     result = evaluate(dataclasses.replace(cfg, scores=str(file)))
-    scores = Scores.load(file)
+    scores, classes = Scores.load(file), Store(cfg.data).classes
     for row in result["confusions"]:
-        true, other = (["up", "down"].index(row[k]) for k in ("true", "taken_for"))
+        true, other = (classes.index(row[k]) for k in ("true", "taken_for"))
         assert row["clips"] == ((scores.labels == true) & (scores.predicted == other)).sum()
         assert row["of"] == (scores.labels == true).sum()
 

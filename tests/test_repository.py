@@ -187,3 +187,38 @@ def test_links_in_pages_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, **by_name)
+def test_a_notebook_names_its_kernel(path):
+    "JupyterLab opens it without asking for one."
+    kernel = nbformat.read(path, 4).metadata.kernelspec
+    assert kernel == dict(name="python3", display_name="python3", language="python")
+
+
+def test_hints_name_the_one_distribution():
+    "Every message about a missing extra names the distribution and an extra that exists."
+    settings = (ROOT / "settings.ini").read_text(encoding="utf-8")
+    name = re.search(r"^lib_name = (\S+)", settings, re.M).group(1)
+    extras = re.findall(r"^(\w+)_requirements", settings, re.M)
+
+    hints = []
+    for path in ROOT.glob("last/*.py"):
+        hints += re.findall(r"pip install ([^\n]+)", path.read_text(encoding="utf-8"))
+    assert len(hints) >= 5
+    for hint in hints:
+        found = re.match(rf'"{name}\[(\w+)\]"', hint)
+        assert found and found.group(1) in extras, hint
+
+
+def test_python_313_has_constraints_of_its_own():
+    "The same tools at the same versions, but for what Python 3.13 needs in another version."
+
+    def pins(name):
+        lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        return dict(line.lower().split("==") for line in lines if "==" in line)
+
+    old, new = pins("constraints.txt"), pins("constraints-3.13.txt")
+    assert new["numpy"].startswith("2.") and "mediapipe" not in new
+    for name in ("onnx", "onnxruntime", "nbdev", "ruff", "timm"):
+        assert new[name] == old[name]

@@ -204,7 +204,7 @@ def test_missing_file_is_named(tmp_path):
 
 
 def test_what_the_official_training_code_writes_is_read(mae, tmp_path):
-    "Command line beside the weights, names of compiled and of distributed networks, the sine table."
+    "Its command line beside the weights, names of compiled networks, and the sine table."
     state = {**mae.state_dict(), "pos_embed": mae.pos_embed.clone()}
     x = videos(MAE)
     for prefix in ("", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."):
@@ -234,7 +234,7 @@ class Bomb:
 def test_nothing_is_executed_and_the_message_has_no_colors(mae, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(dict(model=mae.state_dict(), args=Bomb()), tmp_path / "w.pth")
-    with pytest.raises(ValueError, match="refused: it wants .*, which is neither") as caught:
+    with pytest.raises(ValueError, match=r"refused: it wants .*, which is neither") as caught:
         load_video_weights(VideoMAE(MAE, 5), tmp_path / "w.pth")
     assert "\x1b" not in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "bomb_went_off").exists()
