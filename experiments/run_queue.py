@@ -4,8 +4,8 @@
     python experiments/run_queue.py ... --dry-run     # what is left, and what it will cost
 
 Two runs at a time, one thread each, until all is done or the process is stopped. Every run is
-a `python -m last ablate` process of its own. Results that are there are not repeated; killed runs
-continue from their checkpoint. Run it from a clean clone, so that later edits do not mix in:
+a `python -m last ablate` process of its own. Results that are there are not repeated
+unless the code has moved on (`last.runs.outdated`); killed runs continue from their checkpoint. Run it from a clean clone, so that later edits do not mix in:
 results carry the commit. A plan is a list of entries (sets and rows: all, unless some are named):
 
     - {grid: FILE, out: FOLDER, seeds: [0, 1], sets: [...], rows: [...]}
@@ -23,7 +23,7 @@ from pathlib import Path
 import tyro
 import yaml
 
-from last.ablations import load_grid, slug
+from last.ablations import is_current, load_grid, slug
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Job:
 
     @property
     def done(self) -> bool:
-        return all(f.is_file() for f in self.files)
+        return all(is_current(f) for f in self.files)
 
 
 def read_plan(path: str | Path) -> list[Job]:

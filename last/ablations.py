@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['SET_BY_QUEUE', 'ABLATE', 'Grid', 'deep_merge', 'slug', 'kind_of_run', 'check_teachers', 'check_row', 'check_grid',
-           'load_grid', 'AblateConfig', 'OneRun', 'teacher_of', 'run_settings', 'missing_teacher',
-           'teacher_fingerprint', 'check_result', 'evaluate_run', 'one_run', 'collect', 'planned_runs', 'ablate',
-           'paired_bootstrap', 'verdict', 'correct_marks', 'compare', 'ablation_rows', 'ablation_table',
-           'plot_ablation', 'ablated']
+           'load_grid', 'is_current', 'AblateConfig', 'OneRun', 'teacher_of', 'run_settings', 'missing_teacher',
+           'teacher_fingerprint', 'check_result', 'evaluate_run', 'drop_outdated', 'one_run', 'collect', 'planned_runs',
+           'ablate', 'paired_bootstrap', 'verdict', 'correct_marks', 'compare', 'ablation_rows', 'outdated_note',
+           'ablation_table', 'plot_ablation', 'ablated']
 
 # %% ../nbs/51_ablations.ipynb #17cb9518
 import json
 import os
 import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from .core import Command, check_settings, config_from_dict, write_json
 from .distillation import DistillConfig, distill, run_hash, teacher_hash
 from .evaluation import EvaluateConfig, evaluate
-from .runs import config_diff
+from .runs import config_diff, outdated
 from .scores import Scores
 from .store import Store
 from .training import TrainConfig, train
@@ -126,6 +127,14 @@ def load_grid(path: str | Path) -> Grid:
     return grid
 
 # %% ../nbs/51_ablations.ipynb #dae71f76
+def is_current(file: Path) -> bool:
+    "Is there a result, and would today's code make the same?"
+    if not file.is_file():
+        return False
+
+    return not outdated(json.loads(file.read_text(encoding="utf-8"))["trained"])
+
+# %% ../nbs/51_ablations.ipynb #ddfc4bcb
 @dataclass
 class AblateConfig:
     "Train and test every row of a grid with every seed; what is done is not repeated."
@@ -166,7 +175,7 @@ class OneRun:
         return {p: Path(folder) / f"{self.name(p)}.json" for p in self.protocols}
 
     def is_done(self, folder: str) -> bool:
-        return all(file.is_file() for file in self.results(folder).values())
+        return all(is_current(file) for file in self.results(folder).values())
 
 # %% ../nbs/51_ablations.ipynb #ae06e605
 def teacher_of(grid: Grid, clips: str, row: str) -> str:
@@ -238,6 +247,21 @@ def evaluate_run(settings: TrainConfig, run: OneRun, protocol: str, part: str) -
     return head | result | dict(correct=correct)
 
 
+def drop_outdated(
+    results: dict[str, Path],  # protocol -> result file
+    folder: Path,  # of the run
+) -> None:
+    "Say which results will be written over, and remove a run of earlier versions."
+    for file in results.values():
+        if file.is_file() and not is_current(file):
+            trained = json.loads(file.read_text(encoding="utf-8"))["trained"]
+            tqdm.write(f"{file.stem}: trained again ({', '.join(outdated(trained))})")
+
+    config = folder / "config.json"
+    if config.is_file() and outdated(json.loads(config.read_text(encoding="utf-8"))):
+        shutil.rmtree(folder)
+
+
 def one_run(cfg: AblateConfig, grid: Grid, run: OneRun) -> list[Path]:
     "Train and test one row with one seed; its result files, one per tested protocol."
     settings = run_settings(cfg, grid, run)
@@ -247,6 +271,7 @@ def one_run(cfg: AblateConfig, grid: Grid, run: OneRun) -> list[Path]:
             check_result(file, settings)
 
     if not run.is_done(cfg.out):
+        drop_outdated(files, Path(settings.out))
         learn = distill if isinstance(settings, DistillConfig) else train
         learn(settings, quiet=True)  # continues where it was interrupted
         for protocol, file in files.items():
@@ -367,6 +392,8 @@ def compare(results: dict, clips: str, row: str, base: str) -> dict | None:
     top1 = [run["metrics"]["top1"] for run in runs.values()]
     entry = dict(row=row, set=clips, seeds=len(top1), top1=float(np.mean(top1)))
     entry["sd"] = float(np.std(top1, ddof=1)) if len(top1) > 1 else None
+    moved = [change for run in runs.values() for change in outdated(run["trained"])]
+    entry["outdated"] = list(dict.fromkeys(change.split()[0] for change in moved))
 
     shared = sorted(set(runs) & set(others))
     if row == base or not shared:
@@ -397,6 +424,25 @@ def ablation_rows(folder: str | Path, grid: Grid) -> list[dict]:
     return rows
 
 # %% ../nbs/51_ablations.ipynb #2284b313
+def outdated_note(rows: list[dict]) -> str:
+    "The line under a table that says what its daggers mean; empty if there are none."
+    reasons: dict[str, list[str]] = {}
+    marked = [r for r in rows if r.get("outdated")]
+    for r in marked:
+        for part in r["outdated"]:
+            reasons.setdefault(part, []).append(r["row"])
+
+    if not reasons:
+        return ""
+
+    said = []
+    for part, names in reasons.items():
+        named = "all marked rows" if len(names) == len(marked) else ", ".join(dict.fromkeys(names))
+        said.append(f"the {part} ({named})")
+
+    return f"† Outdated until trained again; since then the code has changed: {'; '.join(said)}."
+
+
 def ablation_table(rows: list[dict]) -> str:
     "The rows as a Markdown table; the difference is over the seeds that both rows have."
     header = ["set", "row", "top-1, %", "seeds", "shared seeds"]
@@ -409,10 +455,12 @@ def ablation_table(rows: list[dict]) -> str:
             top1 = f"{r['top1']:.1f}{spread}"
         if "difference" in r:
             gap = f"{r['difference']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})"
-        about = [r["set"], r["row"], top1, r["seeds"] or ""]
+        mark = " †" if r.get("outdated") else ""
+        about = [r["set"], r["row"] + mark, top1, r["seeds"] or ""]
         lines.append([*about, r.get("pairs", ""), gap, r.get("verdict", "")])
 
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return "\n\n".join(filter(None, [table, outdated_note(rows)]))
 
 
 def plot_ablation(rows: list[dict]):

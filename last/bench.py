@@ -30,7 +30,7 @@ from .export import network_file
 from .onnx_files import onnx_session, quantize
 from .skeletons import get_skeleton
 from .training import keep_memory
-from .zoo import NETWORKS, build_model
+from .zoo import NETWORKS, build_model, network_version
 
 # %% ../nbs/64_bench.ipynb #66e419c0
 def interleave(
@@ -171,6 +171,7 @@ def count_entry(
 
     return dict(
         model=name,
+        version=network_version(name),
         params=cost["params"],
         macs=cost["macs"],
         macs_second_counter=second,

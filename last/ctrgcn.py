@@ -35,8 +35,8 @@ class PlainGraph(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(cin, cout, 1) for _ in range(K))
 
     def graphs(self) -> Tensor:  # (K, V, V)
-        "The graphs with columns of length 1."
-        return self.A / (self.A.norm(dim=1, keepdim=True) + 1e-4)
+        "The graphs with rows of length 1: what a joint reads."
+        return self.A / (self.A.norm(dim=2, keepdim=True) + 1e-4)
 
     def forward(
         self,

@@ -73,6 +73,9 @@ class InfoUnit(Unit):
         self.temporal = MultiScaleTemporal(cout, stride)
         self.add_shortcut(cin, cout)
 
+    def mix_frames(self, x: Tensor, mask: Tensor | None, mask_out: Tensor | None) -> Tensor:
+        return self.temporal(x, mask, mask_out).relu()  # before the shortcut, unlike CTR-GCN
+
 # %% ../nbs/24_infogcn.ipynb #97ef03e2
 def make_prior(classes: int, features: int) -> Tensor:  # (classes, F), rows of length 3
     "One fixed direction per class, orthogonal to those of the other classes."

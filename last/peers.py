@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['toy_batch', 'masked2d', 'strided', 'time_mean2d', 'BatchNorm2d', 'per_joint', 'make_shortcut', 'take_shortcut',
-           'near_zero_norm', 'Unit', 'OneUnit', 'train_unit', 'stack_units', 'TenUnits']
+           'near_zero_norm', 'Unit', 'OneUnit', 'train_unit', 'spine_tree', 'stack_units', 'TenUnits']
 
 # %% ../nbs/20_peers.ipynb #9d87a678
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import SkeletonModel
-from .skeletons import Skeleton, get_skeleton
+from .skeletons import Skeleton, get_skeleton, hop_distance
 
 # %% ../nbs/20_peers.ipynb #b99f4ae7
 def toy_batch(
@@ -193,6 +193,15 @@ def train_unit(
         optimizer.step()
 
     return model.eval()
+
+# %% ../nbs/20_peers.ipynb #9973c821
+def spine_tree(skeleton: Skeleton) -> np.ndarray:  # (V,) parent of each joint, the root its own
+    "The skeleton as a tree whose root is the middle of the spine (the center, where it has none)."
+    root = skeleton.spine[0] if len(skeleton.spine) == 1 else skeleton.center
+    hops = hop_distance(skeleton)
+    towards = (hops == 1) & (hops[root] < hops[root][:, None])  # (V, V): the neighbor nearer to it
+    towards[root, root] = True
+    return towards.argmax(1)
 
 # %% ../nbs/20_peers.ipynb #fd7d2a1e
 def stack_units(
