@@ -267,7 +267,9 @@ def merge_results(
     cfg: BenchConfig,
 ) -> list[dict]:
     "The entries, with what the file of `cfg.out` holds of backends that were not measured now."
-    earlier = {entry["model"]: entry for entry in json.loads(Path(cfg.out).read_text(encoding="utf-8"))}
+    earlier = {
+        entry["model"]: entry for entry in json.loads(Path(cfg.out).read_text(encoding="utf-8"))
+    }
 
     for entry in entries:
         name = entry["model"]
