@@ -137,6 +137,7 @@ def test_wheel(tmp_path):
 
     names = set(zipfile.ZipFile(next(tmp_path.glob("last-*.whl"))).namelist())
     data = {"last/data/ntu120_missing.txt", "last/data/kinetics400_classes.txt"}
+    data |= {f"last/hdm05_pack/{name}" for name in ("hdm05.npz", "LICENSE", "README.md")}
     assert data | {"last/__main__.py"} | {f"last/{m}.py" for m in NUMBER} <= names
 
 

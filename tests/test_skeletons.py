@@ -37,7 +37,14 @@ NTU_BONES = {
 
 def test_names_and_numbers_of_joints():
     expected = dict(
-        ntu25=25, kinect20=20, utd20=20, sbu15=15, openpose18=18, coco17=17, mediapipe33=33
+        ntu25=25,
+        kinect20=20,
+        utd20=20,
+        sbu15=15,
+        openpose18=18,
+        coco17=17,
+        mediapipe33=33,
+        hdm05=31,
     )
     assert {name: s.V for name, s in SKELETONS.items()} == expected
     assert all(name == s.name for name, s in SKELETONS.items())
