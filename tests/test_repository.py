@@ -139,6 +139,7 @@ def test_wheel(tmp_path):
     data = {"last/data/ntu120_missing.txt", "last/data/kinetics400_classes.txt"}
     data |= {f"last/configs/{p.name}" for p in (ROOT / "last/configs").glob("*.yaml")}
     assert "last/configs/ntu120_xsub.yaml" in data
+    data |= {f"last/hdm05_pack/{name}" for name in ("hdm05.npz", "LICENSE", "README.md")}
     assert data | {"last/__main__.py"} | {f"last/{m}.py" for m in NUMBER} <= names
 
 
