@@ -1,9 +1,12 @@
 """Grids are checked before anything runs; results are never repeated and never mixed."""
 
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from last.ablations import (
     AblateConfig,
@@ -14,6 +17,7 @@ from last.ablations import (
     collect,
     compare,
     deep_merge,
+    is_current,
     load_grid,
     paired_bootstrap,
     plot_ablation,
@@ -151,6 +155,56 @@ def test_names_of_results():
     assert OneRun("nw-ucla b c", "A + B", 3).name("c") == "nw-ucla-c_a-b_3"
 
 
+def test_results_of_another_version_are_not_done_and_written_over(done, tmp_path, capsys):
+    at, cfg, files = done
+    again = AblateConfig(cfg.grid, cfg.stores, str(tmp_path / "work"), str(tmp_path / "r"), [0])
+    shutil.copytree(at / "work", tmp_path / "work")
+    shutil.copytree(cfg.out, tmp_path / "r")
+    old = tmp_path / "r" / files[0].name
+    run = tmp_path / "work" / files[0].stem / "config.json"
+    for file in (old, run):
+        text = file.read_text()
+        assert text.count('"network": 1') == 1
+        file.write_text(text.replace('"network": 1', '"network": 7'))
+
+    assert not is_current(old) and not is_current(tmp_path / "missing.json")
+    (job,) = read_jobs(tmp_path, cfg.grid, files[0])
+    assert not job.done  # the queue has the same rule
+    row = ablation_rows(again.out, load_grid(cfg.grid))[0]
+    assert row["outdated"] == ["network"]
+
+    ablate(again)
+    assert f"{old.stem}: trained again (network 7 -> 1)" in capsys.readouterr().out
+    assert is_current(old) and job.done
+    fresh, first = json.loads(old.read_text()), json.loads(files[0].read_text())
+    assert fresh["correct"] == first["correct"]
+
+
+def read_jobs(folder, grid, file):
+    "What the queue makes of a plan of one run."
+    sys.path.insert(0, str(ROOT / "experiments"))
+    from run_queue import read_plan
+
+    plan = [dict(grid=grid, out=str(folder / "r"), seeds=[0], rows=["plain"])]
+    (folder / "plan.yaml").write_text(json.dumps(plan))
+    jobs = read_plan(folder / "plan.yaml")
+    assert jobs[0].files == [folder / "r" / file.name]
+    return jobs
+
+
+def test_the_table_marks_outdated_rows_and_says_why():
+    row = dict(set="s", seeds=1, top1=50.0, sd=None)
+    rows = [row | dict(row="a", outdated=["network", "training"])]
+    rows += [row | dict(row="b", outdated=["training"]), row | dict(row="c", outdated=[])]
+    table = ablation_table(rows)
+    assert "| a † |" in table and "| b † |" in table and "| c |" in table
+    assert table.endswith(
+        "† Outdated until trained again; since then the code has changed: "
+        "the network (a); the training (all marked rows)."
+    )
+    assert "†" not in ablation_table(rows[2:])
+
+
 def test_table_says_what_was_not_run(done):
     _, cfg, _ = done
     grid = load_grid(cfg.grid)
@@ -170,7 +224,9 @@ def results(**accuracy):
             right = np.random.default_rng(seed).random(200) < p
             marks = "".join(str(int(r)) for r in right)
             top1 = 100 * float(right.mean())
-            runs[seed] = dict(metrics=dict(top1=top1), correct=marks, fingerprint="x")
+            made = dict(config=dict(model="nano"))
+            metrics = dict(top1=top1)
+            runs[seed] = dict(metrics=metrics, correct=marks, fingerprint="x", trained=made)
         found["set", row] = runs
 
     return found

@@ -64,7 +64,33 @@ def test_mapping_a_pose_before_or_after_copying_it_to_every_frame_is_the_same():
 
 def test_the_spine_tree_is_the_authors():
     "EfficientGCN's table of the joint that each of NTU's joints hangs on, counted from 1."
-    table = [2, 2, 21, 3, 21, 5, 6, 7, 21, 9, 10, 11, 1, 13, 14, 15, 1, 17, 18, 19, 2, 23, 8, 25, 12]
+    table = [
+        2,
+        2,
+        21,
+        3,
+        21,
+        5,
+        6,
+        7,
+        21,
+        9,
+        10,
+        11,
+        1,
+        13,
+        14,
+        15,
+        1,
+        17,
+        18,
+        19,
+        2,
+        23,
+        8,
+        25,
+        12,
+    ]
     assert (spine_tree(NTU) + 1).tolist() == table
 
 

@@ -8,7 +8,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from last.preprocessing import PreprocessConfig
-from last.runs import RunInfo, config_diff, continue_info, load_run, load_weights, trained_on
+from last.runs import (
+    FIRST_VERSIONS,
+    RunInfo,
+    config_diff,
+    continue_info,
+    load_run,
+    load_weights,
+    outdated,
+    trained_on,
+    versions_today,
+)
 from last.training import TrainConfig
 from last.zoo import build_model
 
@@ -192,3 +202,55 @@ def test_head_of_other_classes_of_the_same_number_is_left_out(run):
     fresh = model.head.weight.clone()
     assert sorted(load_weights(model, run, ["a", "b", "c"])) == ["head.bias", "head.weight"]
     assert torch.equal(model.head.weight, fresh)
+def trained(model="nano", ema=0.0, **versions):
+    return dict(config=dict(model=model, ema=ema), versions=FIRST_VERSIONS | versions)
+
+
+@pytest.mark.parametrize(
+    "made, moved",
+    [
+        (trained(), []),
+        (trained(ema=0.99), ["training 1 -> 2"]),
+        (trained(ema=0.99, training=2), []),
+        (trained("stgcn"), ["network 1 -> 2"]),
+        (trained("stgcn", ema=0.99), ["network 1 -> 2", "training 1 -> 2"]),
+        (trained("stgcn", network=2), []),
+        (trained(pipeline=9), ["pipeline 9 -> 1"]),
+        (trained("reference shift=0"), []),
+        (
+            dict(config=dict(model="infogcn")),
+            ["network 1 -> 2"],
+        ),  # says nothing: the first versions
+    ],
+)
+def test_what_is_outdated(monkeypatch, made, moved):
+    monkeypatch.setattr("last.runs.PIPELINE_VERSION", 1)
+    monkeypatch.setattr("last.runs.TRAINING_VERSION", 2)
+    assert outdated(made) == moved
+
+
+def test_a_change_of_all_training_concerns_every_run(monkeypatch):
+    monkeypatch.setattr("last.runs.TRAINING_VERSION", 3)
+    assert outdated(trained(training=2)) == ["training 2 -> 3"]
+
+
+def test_a_new_run_has_the_versions_of_today(tmp_path):
+    from last.store import toy_store
+
+    cfg = TrainConfig(str(tmp_path), "run", "given", model="stgcn")
+    info = RunInfo.of(cfg, toy_store(tmp_path, clips=4))
+    assert info.as_dict()["versions"] == versions_today("stgcn")
+
+
+def test_weights_of_an_earlier_network_are_refused(run, info):
+    earlier = dataclasses.replace(info, versions=FIRST_VERSIONS | {"network": 0})
+    (run / "config.json").write_text(json.dumps(earlier.as_dict()))
+    with pytest.raises(ValueError, match=r"weights of version 0 of nano, which has version 1 now"):
+        load_run(run)
+
+
+def test_a_run_of_earlier_code_is_not_continued(run, info):
+    earlier = dataclasses.replace(info, versions=FIRST_VERSIONS | {"network": 0})
+    (run / "config.json").write_text(json.dumps(earlier.as_dict()))
+    with pytest.raises(ValueError, match=r"other settings \(network 0 -> 1\)"):
+        continue_info(run, settings_of(run), info)

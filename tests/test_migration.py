@@ -1,0 +1,54 @@
+"""Older results get today's names and the versions they were made with; figures stay."""
+
+import json
+import sys
+
+from conftest import ROOT
+
+from last.runs import outdated
+
+sys.path.insert(0, str(ROOT / "experiments"))
+from migrate_results import main, migrate  # noqa: E402
+
+MADE = dict(config={}, dataset="d", skeleton="s", classes=[], fingerprint="f", environment={})
+
+
+def test_runs_get_the_first_versions_and_keep_what_they_say():
+    first = dict(network=1, pipeline=1, training=1)
+    assert migrate(dict(trained=MADE, top1=50.5)) == dict(
+        trained=MADE | dict(versions=first), top1=50.5
+    )
+    said = MADE | dict(versions=dict(network=4, pipeline=1, training=2))
+    assert migrate(said) == said
+
+
+def test_the_search_had_ramped_averages(tmp_path):
+    for name in ("search/screen", "peers"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "x.json").write_text(json.dumps(dict(trained=MADE)))
+
+    assert main(tmp_path) == 2
+    assert main(tmp_path) == 0
+    made = {
+        p: json.loads((tmp_path / p / "x.json").read_text()) for p in ("search/screen", "peers")
+    }
+    assert made["search/screen"]["trained"]["versions"]["training"] == 2
+    assert made["peers"]["trained"]["versions"]["training"] == 1
+
+
+def test_every_stored_run_says_its_versions():
+    found = 0
+    for file in sorted((ROOT / "results").rglob("*.json")):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(result, dict) and "trained" in result:
+            assert set(result["trained"]["versions"]) == {"network", "pipeline", "training"}, file
+            found += 1
+    assert found > 300
+
+
+def test_rows_of_repaired_peers_are_outdated():
+    for name in ("stgcn", "ctrgcn-baseline", "infogcn", "msagcn", "efficientgcn-b0"):
+        for file in (ROOT / "results/peers").glob(f"*_{name}_*.json"):
+            trained = json.loads(file.read_text(encoding="utf-8"))["trained"]
+            if trained["versions"]["network"] == 1:
+                assert "network 1 -> 2" in outdated(trained), file
