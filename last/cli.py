@@ -188,8 +188,9 @@ def check_early(name: str, args: list[str]) -> None:
 
     for flag in ("model", "models") if name in ("train", "distill", "bench") else ():
         for text in given.get(flag, []):
-            if text.split()[:1] and text.split()[0] not in MODELS:
-                raise ValueError(f"unknown model {text!r}; {suggestion(text.split()[0], MODELS)}")
+            first = next(iter(text.split()), "")
+            if first not in MODELS and get_close_matches(first, MODELS):
+                raise ValueError(f"unknown model {text!r}; {suggestion(first, MODELS)}")
     if name == "prepare":
         for word in given.get("dataset", []):
             if word not in DATASETS:

@@ -53,8 +53,8 @@ class EvaluateConfig:
 
 def clips_to_test(cfg: EvaluateConfig, store: Store, info: RunInfo) -> np.ndarray:
     "Clip numbers to test; an error if any of them was trained on."
-    if info.skeleton != store.skeleton.name or info.classes != store.classes:
-        trained = f"{info.dataset} ({info.skeleton}, {len(info.classes)} classes)"
+    if info.skeleton != store.skeleton or info.classes != store.classes:
+        trained = f"{info.dataset} ({info.skeleton.name}, {len(info.classes)} classes)"
         raise ValueError(
             f"{cfg.run} was trained on {trained}; {cfg.data} has other joints or classes"
         )
@@ -139,7 +139,7 @@ def evaluate(cfg: EvaluateConfig) -> dict:
         weights=cfg.weights,
         metrics=metrics(scores, store.classes),
         confusions=confusion_list(scores, store.classes),
-        trained=run.info.as_dict(),
+        trained=run.info.as_dict() | {"skeleton": run.info.skeleton.name},
         epochs_trained=len(history) if history else None,
         fingerprint=store.fingerprint,
         environment=environment(),

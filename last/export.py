@@ -138,7 +138,7 @@ def metadata(
         joints=json.dumps(list(skeleton.joints)),
         preprocessing=json.dumps(asdict(pre)),
         environment=json.dumps(info.environment),
-        skeleton=skeleton.name,
+        skeleton=json.dumps(skeleton.as_dict()),
         frames=str(pre.frames),
         persons=str(pre.persons),
         model=info.model,

@@ -18,7 +18,7 @@ from scipy.special import softmax
 
 from .core import config_from_dict
 from .onnx_files import onnx_session
-from .skeletons import Skeleton, get_skeleton
+from .skeletons import Skeleton
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -55,7 +55,10 @@ def check_clip(
     if not persons.shape[1]:
         raise ValueError(f"found a clip without frames, {clip.shape}")
 
-    seen = np.isfinite(persons).all(-1) & (persons != 0).any(-1)  # (M, T, V)
+    # NaN is a joint that was not seen; a pose of zeros alone has no extent: nobody's padding
+    empty = (persons == 0).all((-1, -2), keepdims=True)  # (M, T, 1, 1)
+    persons = np.where(empty, np.nan, persons)
+    seen = np.isfinite(persons).all(-1)  # (M, T, V)
     return persons[seen.any((1, 2))]
 
 # %% ../nbs/61_recognizer.ipynb #093f1d8d
@@ -139,7 +142,7 @@ class Recognizer:
     "Clips in, probabilities out; what `last.load` returns."
 
     classes: list[str]
-    skeleton: str
+    skeleton: Skeleton
     answer: Callable[[list[np.ndarray]], np.ndarray]  # clips (M, T, V, 3) -> (N, classes)
 
     def __call__(
@@ -152,8 +155,7 @@ class Recognizer:
         if not several:
             raise ValueError("no clips given")
 
-        skeleton = get_skeleton(self.skeleton)
-        checked = [check_clip(np.asarray(clip, np.float32), skeleton) for clip in several]
+        checked = [check_clip(np.asarray(clip, np.float32), self.skeleton) for clip in several]
         somebody = [i for i, clip in enumerate(checked) if len(clip)]
 
         probabilities = np.full((len(checked), len(self.classes)), np.nan, np.float32)
@@ -211,6 +213,7 @@ def load_file(
 ) -> Recognizer:
     "An ONNX file as a recognizer (torch is needed only if the preprocessing is outside)."
     session, facts = open_file(path)
+    skeleton = Skeleton.from_dict(json.loads(facts["skeleton"]))
 
     def run_all(feeds: list[dict[str, np.ndarray]]) -> np.ndarray:  # (N, classes)
         return np.concatenate([session.run(None, feed)[0] for feed in feeds])
@@ -225,11 +228,11 @@ def load_file(
         from last.preprocessing import PreprocessConfig
 
         pre = config_from_dict(PreprocessConfig, json.loads(facts["preprocessing"]))
-        pipeline = Pipeline(get_skeleton(facts["skeleton"]), pre)
+        pipeline = Pipeline(skeleton, pre)
         return softmax(run_all(feeds_of(pipeline, clips, joints=False, batch=BATCH)), -1)
 
     answer = answer_joints if facts["input"] == "joints" else answer_skeletons
-    return Recognizer(json.loads(facts["classes"]), facts["skeleton"], answer)
+    return Recognizer(json.loads(facts["classes"]), skeleton, answer)
 
 
 def load(

@@ -19,7 +19,7 @@ from .contract import SkeletonModel
 from .core import config_from_dict, environment
 from .pipeline import PIPELINE_VERSION, Pipeline
 from .preprocessing import PreprocessConfig
-from .skeletons import get_skeleton
+from .skeletons import Skeleton
 from .store import Store
 from .zoo import build_model, network_version
 
@@ -41,7 +41,7 @@ class RunInfo:
 
     config: dict  # every setting of the command that made it
     dataset: str
-    skeleton: str
+    skeleton: Skeleton  # joints, parents and all
     classes: list[str]
     fingerprint: str  # of the data
     environment: dict[str, str]  # versions, machine and commit
@@ -60,9 +60,11 @@ class RunInfo:
             )
 
         try:
-            info = RunInfo(**json.loads(file.read_text(encoding="utf-8")))
+            facts = json.loads(file.read_text(encoding="utf-8"))
+            facts["skeleton"] = Skeleton.from_dict(facts["skeleton"])
+            info = RunInfo(**facts)
             absent = {"model", "protocol", "part", "seed"} - info.config.keys()
-        except (ValueError, TypeError, AttributeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
             reason = f"{type(e).__name__}: {e}"
             raise ValueError(f"{file}: not a run's settings ({reason})") from None
 
@@ -82,7 +84,7 @@ class RunInfo:
         return RunInfo(
             asdict(cfg),
             store.dataset.name,
-            store.skeleton.name,
+            store.skeleton,
             list(store.classes),
             store.fingerprint,
             environment(),
@@ -215,18 +217,17 @@ def load_run(
         )
 
     try:
-        skeleton = get_skeleton(info.skeleton)
         pre = info.pre
     except (ValueError, KeyError, TypeError) as e:
         file, reason = path / "config.json", f"{type(e).__name__}: {e}"
         raise ValueError(f"{file}: not a skeleton run's settings ({reason})") from None
 
-    model = build_model(info.model, skeleton, len(info.classes), pre.channels)
+    model = build_model(info.model, info.skeleton, len(info.classes), pre.channels)
     left_out = load_weights(model, path / f"{weights}.safetensors")
     if left_out:
         raise ValueError(f"{path}: weights and config.json do not belong together")
 
-    return Run(model.eval(), Pipeline(skeleton, pre), info)
+    return Run(model.eval(), Pipeline(info.skeleton, pre), info)
 
 # %% ../nbs/30_runs.ipynb #76a88bad
 def trained_on(
