@@ -360,9 +360,9 @@ _KINETICS = {"official": _given(one_in=20)}
 
 # %% ../nbs/06_protocols.ipynb #c8a62d2e
 def _hdm05_actor(number: int) -> Protocol:
-    "Actor `number` tests; the next one validates."
+    "Actor `number` tests; one of the three who train in `xsub` validates."
     others = [actor for actor in range(1, 6) if actor != number]
-    val = number % 5 + 1
+    val = number % 3 + 1
     text = f"actor {ACTORS[number - 1]} tests; validation: actor {ACTORS[val - 1]}"
     return split_by("subjects", others, "subjects", [val], text=text)
 
