@@ -32,7 +32,7 @@ def migrate(value, training: int = 1):
     if is_config and not new.get("teacher"):
         new = {key: v for key, v in new.items() if key not in TEACHER}
 
-    if RUN <= set(new):
+    if set(new) >= RUN:
         new.setdefault("versions", dict(network=1, pipeline=1, training=training))
     if {"model", "macs", "latencies"} <= set(new):
         new.setdefault("version", 1)

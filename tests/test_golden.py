@@ -7,11 +7,11 @@ import pytest
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
-import golden  # noqa: E402
+import golden
 
-from last.infogcn import InfoUnit  # noqa: E402
-from last.peers import Unit  # noqa: E402
-from last.zoo import NETWORKS, VERSIONS  # noqa: E402
+from last.infogcn import InfoUnit
+from last.peers import Unit
+from last.zoo import NETWORKS, VERSIONS
 
 STORED = json.loads(golden.FILE.read_text(encoding="utf-8"))
 

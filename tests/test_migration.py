@@ -8,7 +8,7 @@ from conftest import ROOT
 from last.runs import outdated
 
 sys.path.insert(0, str(ROOT / "experiments"))
-from migrate_results import main, migrate  # noqa: E402
+from migrate_results import main, migrate
 
 MADE = dict(config={}, dataset="d", skeleton="s", classes=[], fingerprint="f", environment={})
 

@@ -1,4 +1,4 @@
-"""A few output numbers of every network, of the preprocessing and of the training, for fixed weights.
+"""A few output numbers of every network, the preprocessing and the training, for fixed weights.
 
     python tools/golden.py           # write tests/golden.json
     python tools/golden.py --check   # say what has changed
