@@ -6,7 +6,8 @@
 Two runs at a time, one thread each, until all is done or the process is stopped. Every run is
 a `python -m last ablate` process of its own. Results that are there are not repeated unless the
 code has moved on (`last.runs.outdated`); killed runs continue from their checkpoint. Run it from
-a clean clone, so that later edits do not mix in: results carry the commit. A plan is a list of entries (sets and rows: all, unless some are named):
+a clean clone, so that later edits do not mix in: results carry the commit. A plan is a list of
+entries (sets and rows: all, unless some are named):
 
     - {grid: FILE, out: FOLDER, seeds: [0, 1], sets: [...], rows: [...]}
 """
