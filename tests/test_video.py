@@ -92,3 +92,52 @@ def test_normalized_videos_have_channels_first():
     assert x.shape == (2, 3, 4, 8, 6)
     black = normalize_video(torch.zeros(1, 1, 1, 1, 3, dtype=torch.uint8)).flatten()
     assert torch.allclose(black, torch.tensor([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]))
+
+
+# phones
+
+
+def film_phone(path, times, quarters=0):
+    "A video whose frame i is as bright as its number, red in one corner; frames begin at `times`."
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=100)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.bit_rate = 4_000_000
+        for i, time in enumerate(times):
+            picture = np.full((64, 96, 3), 5 * i, np.uint8)
+            picture[:20, :30] = [255, 0, 0]
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = time
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+    # the rotation mark is a matrix in the track's header
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 44
+    cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters]
+    matrix = np.array([cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30], ">i4")
+    content[at : at + 36] = matrix.tobytes()
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_turned_video_is_upright_in_both_libraries(tmp_path, quarters):
+    path = film_phone(tmp_path / "phone.mp4", range(12), quarters)
+    one, two = (read_video(path, 4, 64, "squash", library) for library in ("decord", "av"))
+    corners = [(10, 10), (10, -10), (-10, -10), (-10, 10)]  # clockwise, as the mark turns
+    for video in (one, two):
+        red = [int(video[0, y, x, 0]) for y, x in corners]
+        assert int(np.argmax(red)) == quarters
+    assert np.abs(one.astype(int) - two).mean() < 3
+
+
+@pytest.mark.parametrize("library", ["decord", "av"])
+def test_a_varying_rate_is_read_by_time(tmp_path, library):
+    times = [*range(10), *range(10, 100, 10)]  # half of the frames in the first tenth
+    path = film_phone(tmp_path / "phone.mp4", times)
+    video = read_video(path, 5, 64, "squash", library)
+    numbers = video[:, -10, -10].mean(-1) / 5
+    seconds = np.array(times)[numbers.round().astype(int)]
+    assert np.abs(seconds - [10, 30, 50, 70, 90]).max() <= 10
