@@ -40,6 +40,7 @@ _SAME = {  # one place under several names
     "spine base": "mid hip",
     "hip center": "mid hip",
     "pelvis": "mid hip",
+    "hips": "mid hip",
     "spine": "spine mid",
     "torso": "spine mid",
     "shoulder center": "spine shoulder",

@@ -84,6 +84,20 @@ def test_spellings_of_sensors_meet():
     assert ((joint_map(own, CORE) == 1).sum(1) == 1).all()
 
 
+@pytest.mark.parametrize("name", ["Hips", "pelvis", "MidHip", "hip_center", "SpineBase"])
+def test_one_place_has_several_names(name):
+    pose = np.arange(75.0).reshape(25, 3)
+    tiny = make_skeleton(
+        "tiny",
+        [name, "LeftShoulder", "RightShoulder"],
+        [-1, 0, 0],
+        root=[name],
+        spine=[name],
+        neck=["LeftShoulder"],
+    )
+    assert map_joints(pose, NTU, tiny).tolist() == pose[[0, 4, 8]].tolist()
+
+
 @pytest.mark.parametrize(
     "joints, parents, message",
     [
