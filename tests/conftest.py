@@ -5,6 +5,8 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
+READERS = [p for p in NOTEBOOKS if "../results/" in p.read_text(encoding="utf-8")]
 
 # The same examples in every run: a change fails by its own fault. New ones, now and then, with
 # `pytest --hypothesis-profile search`.
