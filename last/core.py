@@ -117,7 +117,7 @@ def write_json(
 ) -> None:
     "Write JSON, completely or not at all."
     text = json.dumps(data, indent=1) + "\n"
-    write_atomic(Path(path), lambda part: part.write_text(text))
+    write_atomic(Path(path), lambda part: part.write_text(text, encoding="utf-8"))
 
 # %% ../nbs/00_core.ipynb #76a5e86e
 def pick_device(
@@ -165,7 +165,7 @@ def cpu_name() -> str:
 
     # the first paragraph describes the first core, one `key : value` per line
     info = {}
-    for line in path.read_text().split("\n\n")[0].splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n\n")[0].splitlines():
         key, colon, value = line.partition(":")
         if colon:
             info[key.strip()] = value.strip()

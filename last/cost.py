@@ -122,7 +122,7 @@ def file_sizes(model: nn.Module) -> dict[str, int]:  # bytes_fp32, bytes_fp16
 
 def process_memory(field: str) -> int:  # bytes
     "A memory field of this process, such as VmRSS or VmHWM (Linux)."
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024
 

@@ -295,7 +295,7 @@ def synthesize(cfg: SynthConfig) -> list[Path]:
         rng = np.random.default_rng([cfg.seed, 2, s, a, n, c])
         filmed = film(perform(a, s, n, cfg.seed), c, rng)
         path = out / f"S001C{c:03}P{s:03}R{n:03}A{a + 1:03}.skeleton"
-        path.write_text(ntu_text([sense(body, rng) for body in filmed]))
+        path.write_text(ntu_text([sense(body, rng) for body in filmed]), encoding="utf-8")
         if cfg.video:
             write_video(out / f"{path.stem}_rgb.avi", filmed)
         paths.append(path)

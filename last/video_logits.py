@@ -137,7 +137,7 @@ class QueryPlan:
         if not file.is_file():
             if write:
                 write_json(file, self.identity)
-        elif json.loads(file.read_text()) != self.identity:
+        elif json.loads(file.read_text(encoding="utf-8")) != self.identity:
             raise ValueError(
                 f"{out}: holds answers of another teacher, of other data, or with other --seen "
                 "or --features; choose another --out"
@@ -382,7 +382,7 @@ def query_clips(
 
     if report.failed:
         lines = [f"{name}\t{reason}\n" for name, reason in report.failed.items()]
-        write_atomic(problems, lambda part: part.write_text("".join(lines)))
+        write_atomic(problems, lambda part: part.write_text("".join(lines), encoding="utf-8"))
 
     return report
 

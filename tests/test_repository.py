@@ -223,3 +223,12 @@ def test_python_313_has_constraints_of_its_own():
     assert new["numpy"].startswith("2.") and "mediapipe" not in new
     for name in ("onnx", "onnxruntime", "nbdev", "ruff", "timm"):
         assert new[name] == old[name]
+
+
+def test_every_text_is_read_and_written_as_utf8():
+    "Elsewhere than here the platform's own encoding is the default, and names become garbage."
+    call = re.compile(r"\.(read_text|write_text)\((?![^\n]*(utf-8|/proc/|\"5\"))")
+    for file in sorted((ROOT / "last").glob("*.py")):
+        lines = file.read_text(encoding="utf-8").split("\n")
+        found = [line.strip() for line in lines if call.search(line)]
+        assert not found, f"{file.name}: {found}"
