@@ -586,11 +586,13 @@ def _prepare_embedded(cfg: PrepareConfig, dataset: Dataset) -> None:
     if not dataset.embedded:
         raise ValueError(f"--root: {dataset.name} does not come with the package; name its folder")
 
-    clips = dataset.embedded()
+    entrance = _entrance(cfg, dataset)
+    clips = [entrance.convert(clip) for clip in dataset.embedded()]
     digest = hashlib.sha256(b"".join(clip.points.tobytes() for clip in clips)).hexdigest()
-    source = _source([cfg.dataset, digest], {})
+    source = _source([cfg.dataset, digest, entrance.target.name], {})
     if not _is_done(cfg, source):
-        write_store(cfg.out, clips, dataset.skeleton, dataset.classes, dataset.name, source=source)
+        about = (entrance.target, dataset.classes, dataset.name)
+        write_store(cfg.out, clips, *about, source=source)
 
 
 def prepare(cfg: PrepareConfig) -> Store:

@@ -121,3 +121,13 @@ def test_the_license_lies_beside_the_data():
     for page in ("NOTICE", "README.md", "docs/model_card.md"):
         assert "CC BY-SA 3.0" in (ROOT / page).read_text(encoding="utf-8"), page
     assert (ROOT / "LICENSE").read_text().lstrip().startswith("Apache License")
+
+
+def test_the_pack_goes_into_another_skeleton(store, tmp_path):
+    core = prepare(PrepareConfig(out=str(tmp_path / "core"), as_skeleton="core15"))
+    assert core.skeleton.name == "core15"
+    head = store.skeleton.joints.index("head")
+    assert np.array_equal(core[0][:, :, 0], store[0][:, :, head])
+    kinect = prepare(PrepareConfig(out=str(tmp_path / "ntu"), as_skeleton="ntu25", up="-y"))
+    assert kinect.points.shape[1:] == (25, 3)
+    assert np.nanmean(kinect.points[:, 3, 1]) < 0  # heads down, as was asked for
