@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from io import BytesIO
 
 import numpy as np
 
@@ -633,24 +634,26 @@ def animate_clip(
     up: int = 1,  # the channel that points up
     fps: int = 30,  # frames per second of the recording
     step: int = 1,  # show every step-th frame
-):
-    "The clip as an HTML player that runs in JupyterLab (no ffmpeg needed)."
+):  # an IPython Image
+    "The clip as a moving picture (an animated PNG, which also plays where no script may run)."
     import matplotlib.pyplot as plt
-    from IPython.display import HTML
-    from matplotlib.animation import FuncAnimation
+    from IPython.display import Image as Shown
+    from PIL import Image
 
     fig, ax = plt.subplots(figsize=(2.6, 2.6), dpi=60, layout="constrained")
     set_limits([ax], clip, up)
     bodies = [draw_pose(ax, poses[0], skeleton, up, _style(m)) for m, poses in enumerate(clip)]
 
-    def show(t):
+    pictures = []
+    for t in range(0, clip.shape[1], step):
         for poses, lines in zip(clip, bodies):
             for line, curve in zip(lines, _curves(poses[t], skeleton, up)):
                 line.set_data(*curve)
-        return [line for lines in bodies for line in lines]
-
-    shown = range(0, clip.shape[1], step)
-    animation = FuncAnimation(fig, show, shown, interval=1000 * step / fps, blit=True)
-    html = animation.to_jshtml(default_mode="loop")
+        fig.canvas.draw()
+        pictures.append(Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3]))
     plt.close(fig)
-    return HTML(html)
+
+    file = BytesIO()
+    timing = dict(duration=1000 * step / fps, loop=0)
+    pictures[0].save(file, "PNG", save_all=True, append_images=pictures[1:], **timing)
+    return Shown(file.getvalue(), format="png")
