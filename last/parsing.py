@@ -239,7 +239,9 @@ def read_ntu_bodies(
     # the sensor writes zeros for a joint that it cannot place
     xyz[(xyz == 0).all(-1)] = np.nan
     seen = np.isfinite(xyz).any((1, 2))
-    ids, frames, xyz = np.array(ids)[seen], np.array(frames, int)[seen], xyz[seen]
+    ids = np.array(ids)[seen]
+    frames = np.array(frames, int)[seen]
+    xyz = xyz[seen]
     return T, [Body(i, frames[ids == i], xyz[ids == i]) for i in dict.fromkeys(ids.tolist())]
 
 # %% ../nbs/02_parsing.ipynb #277f0d91

@@ -128,7 +128,8 @@ def make_skeleton(
     if not (root and spine and neck):
         fail("root, spine and neck need a joint each")
 
-    numbers = [-1 if p is None else p if isinstance(p, int) else index(p) for p in parents]
+    numbers = [-1 if parent is None else parent for parent in parents]
+    numbers = [parent if isinstance(parent, int) else index(parent) for parent in numbers]
     _check_tree(joints, numbers, fail)
 
     return Skeleton(

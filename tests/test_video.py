@@ -102,7 +102,8 @@ def film_phone(path, times, quarters=0):
     av = pytest.importorskip("av")
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=100)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.width, stream.height = 96, 64
+        stream.pix_fmt = "yuv420p"
         stream.bit_rate = 4_000_000
         for i, time in enumerate(times):
             picture = np.full((64, 96, 3), 5 * i, np.uint8)
