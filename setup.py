@@ -1,4 +1,7 @@
-"""Reads settings.ini, the one place for version and requirements: each `<x>_requirements` key is the pip extra `<x>`."""
+"""Reads settings.ini, the one place for version and requirements.
+
+Each `<x>_requirements` key is the pip extra `<x>`.
+"""
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -8,6 +11,9 @@ here = Path(__file__).parent
 parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(here / "settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
+
+ENDING = "_requirements"
+extras = {k.removesuffix(ENDING): v.split() for k, v in cfg.items() if k.endswith(ENDING)}
 
 setup(
     name=cfg["lib_name"],
@@ -21,7 +27,7 @@ setup(
     package_data={"last": ["data/*", "configs/*", "hdm05_pack/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={k.removesuffix("_requirements"): v.split() for k, v in cfg.items() if k.endswith("_requirements")},
+    extras_require=extras,
     entry_points={"console_scripts": [cfg["console_scripts"]]},
     zip_safe=False,
 )

@@ -1039,5 +1039,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'last.video_training.load_video_run': ('video_training.html#load_video_run', 'last/video_training.py'),
                                      'last.video_training.save_array': ('video_training.html#save_array', 'last/video_training.py')},
             'last.zoo': { 'last.zoo.Paper': ('zoo.html#paper', 'last/zoo.py'),
+                          'last.zoo._builder': ('zoo.html#_builder', 'last/zoo.py'),
                           'last.zoo.build_model': ('zoo.html#build_model', 'last/zoo.py'),
                           'last.zoo.network_version': ('zoo.html#network_version', 'last/zoo.py')}}}

@@ -307,14 +307,6 @@ def test_version():
     assert (done.returncode, done.stdout) == (0, f"LAST {package.__version__}\n")
 
 
-def test_models_are_those_of_the_zoo():
-    from last.cli import MODELS
-    from last.model import PRESETS
-    from last.zoo import NETWORKS
-
-    assert set(MODELS) == {*PRESETS, *NETWORKS}
-
-
 def test_help_lists_models_datasets_and_settings():
     text = last("--help").stdout
     for word in ("efficientgcn-b0", "utd-mhad", "ntu120_xsub", "few_clips"):
