@@ -561,13 +561,6 @@ def _last(skeleton: Skeleton, hops: np.ndarray) -> list[np.ndarray]:
     return [np.eye(V), _mean_rows(hops == 1), np.full((V, V), 1 / V)]
 
 
-def _spatial(skeleton: Skeleton, hops: np.ndarray) -> list[np.ndarray]:
-    ball = _mean_rows(hops <= 1)
-    to_center = hops[skeleton.center]
-    of_i, of_j = to_center[:, None], to_center[None]
-    return [ball * (of_j == of_i), ball * (of_j < of_i), ball * (of_j > of_i)]
-
-
 def _directed(skeleton: Skeleton, hops: np.ndarray) -> list[np.ndarray]:
     inward = np.zeros_like(hops)
     for joint, parent in skeleton.bones:
@@ -577,18 +570,13 @@ def _directed(skeleton: Skeleton, hops: np.ndarray) -> list[np.ndarray]:
     children = outward.sum(0).clip(min=1)  # (V,), of each parent
     return [np.eye(skeleton.V), inward, outward / children]
 
-
-def _distance(skeleton: Skeleton, hops: np.ndarray) -> list[np.ndarray]:
-    ball = _mean_rows(hops <= 2)
-    return [ball * (hops == distance) for distance in range(3)]
-
 # %% ../nbs/01_skeletons.ipynb #b1726eba
-_PARTITIONS = {"last": _last, "spatial": _spatial, "directed": _directed, "distance": _distance}
+_PARTITIONS = {"last": _last, "directed": _directed}
 
 
 def partition(
     skeleton: Skeleton,
-    kind: str = "last",  # "last", "spatial", "directed" or "distance", as above
+    kind: str = "last",  # "last" or "directed", as above
 ) -> np.ndarray:  # (3, V, V) float32; A[k, i, j] is the weight with which joint i reads joint j
     "Stack of fixed adjacency matrices."
     if kind not in _PARTITIONS:

@@ -120,6 +120,15 @@ def test_stgcn_has_the_graph_of_the_published_code():
     assert far[3, 2] == np.float32(1 / 2) and far[2, 3] == np.float32(1 / 3) and far[0, 1] > 0
 
 
+@pytest.mark.parametrize("name", list(SKELETONS))
+@pytest.mark.parametrize("graphs_of", [published_graphs, distance_graphs, family_graphs])
+def test_left_and_right_have_the_same_graph(graphs_of, name):
+    skeleton = get_skeleton(name)
+    graphs, mirror = graphs_of(skeleton), list(skeleton.mirror)
+    assert graphs.shape == (3, skeleton.V, skeleton.V)
+    assert np.allclose(graphs[:, mirror][:, :, mirror], graphs, atol=1e-6)
+
+
 def test_stgcn_has_no_dropout_in_its_first_unit():
     assert [unit.dropout.p for unit in STGCN(NTU, 2).units] == [0.0, *[0.5] * 9]
 

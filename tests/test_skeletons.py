@@ -22,7 +22,7 @@ from last.skeletons import (
     set_limits,
 )
 
-KINDS = ("last", "spatial", "directed", "distance")
+KINDS = ("last", "directed")
 every_skeleton = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 
 # Shahroudy et al. (CVPR 2016), 1-based as printed there
@@ -168,12 +168,6 @@ def test_every_row_of_last_is_a_mean(skeleton):
 
 
 @every_skeleton
-@pytest.mark.parametrize("kind", ["spatial", "distance"])
-def test_the_three_graphs_together_are_a_mean(skeleton, kind):
-    assert np.allclose(partition(skeleton, kind).sum((0, 2)), 1, atol=1e-5)
-
-
-@every_skeleton
 def test_directed_gives_every_joint_away_once(skeleton):
     _, inward, outward = partition(skeleton, "directed")
     for graph in (inward, outward):
@@ -198,7 +192,7 @@ def test_left_and_right_are_alike(skeleton, kind):
 
 
 def test_unknown_partition_lists_the_known_ones():
-    message = "unknown partition 'nearest'; known: last, spatial, directed, distance"
+    message = "unknown partition 'nearest'; known: last, directed"
     with pytest.raises(ValueError, match=message):
         partition(get_skeleton("ntu25"), "nearest")
 
