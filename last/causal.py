@@ -51,7 +51,7 @@ class DecayAttention(LinearAttention):
         eps: float = 1e-6,
     ) -> tuple[Tensor, Tensor]:  # (N, T, V, C), and the state after the last frame
         "What the frames read from those up to them."
-        N, T, V, C = x.shape
+        T, V = x.shape[1:3]
         q, k = self.queries_keys(x)
         v = self.to_v(x)
         with torch.autocast(x.device.type, enabled=False):  # sums in float32

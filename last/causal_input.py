@@ -139,7 +139,7 @@ def body_coordinates(
     # size and origin
     there = ago <= PATIENCE
     length = torch.where(there, mean_bone(joints.nan_to_num(), skeleton), 0)
-    measured = torch.stack([length.sum(2), there.sum(2)], 2)  # (N, T, 2)
+    measured = torch.stack([length.sum(2), there.to(x.dtype).sum(2)], 2)  # (N, T, 2)
     sums = decayed_sum(measured, SIZE_HALF_LIFE, sums_before)
     first = first_root(the_root(roots), there)[:, :, None, None]  # (N, T, 1, 1, D)
     origin = hold(first, there.any(2)[:, :, None, None], origin_before[:, None, None])[:, :, 0, 0]
