@@ -914,6 +914,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'last.training.TrainState.weights': ('training.html#trainstate.weights', 'last/training.py'),
                                'last.training.batch_totals': ('training.html#batch_totals', 'last/training.py'),
                                'last.training.check_folder': ('training.html#check_folder', 'last/training.py'),
+                               'last.training.curve': ('training.html#curve', 'last/training.py'),
                                'last.training.cycle_ends': ('training.html#cycle_ends', 'last/training.py'),
                                'last.training.cycles': ('training.html#cycles', 'last/training.py'),
                                'last.training.describe_average': ('training.html#describe_average', 'last/training.py'),
