@@ -32,7 +32,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "train": "training.TRAIN",
     "evaluate": "evaluation.EVALUATE",
     "ensemble": "scores.ENSEMBLE",
-    "report": "evaluation.REPORT",
+    "report": "report.REPORT",
     "run-logits": "distillation.RUN_LOGITS",
     "distill": "distillation.DISTILL",
     "teacher-finetune": "video_training.FINETUNE",
