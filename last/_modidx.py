@@ -844,6 +844,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'last.skeletons._other_side': ('skeletons.html#_other_side', 'last/skeletons.py'),
                                 'last.skeletons._style': ('skeletons.html#_style', 'last/skeletons.py'),
                                 'last.skeletons.animate_clip': ('skeletons.html#animate_clip', 'last/skeletons.py'),
+                                'last.skeletons.attribute': ('skeletons.html#attribute', 'last/skeletons.py'),
                                 'last.skeletons.draw_clip': ('skeletons.html#draw_clip', 'last/skeletons.py'),
                                 'last.skeletons.draw_pose': ('skeletons.html#draw_pose', 'last/skeletons.py'),
                                 'last.skeletons.get_skeleton': ('skeletons.html#get_skeleton', 'last/skeletons.py'),

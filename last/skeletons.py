@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SKELETONS', 'plain_name', 'side_of', 'Skeleton', 'make_skeleton', 'parse_skeleton', 'get_skeleton', 'draw_pose',
-           'move_pose', 'set_limits', 'hop_distance', 'partition', 'draw_clip', 'animate_clip']
+           'move_pose', 'set_limits', 'hop_distance', 'partition', 'attribute', 'draw_clip', 'animate_clip']
 
 # %% ../nbs/01_skeletons.ipynb #296eeccf
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -54,7 +55,7 @@ class Skeleton:
     spine: tuple[int, ...]  # joints whose mean, seen from the root, is 'up' along the body
     neck: tuple[int, ...]  # joints whose mean is the shoulder center; root to neck is the torso
     shoulders: tuple[int, int]  # left and right shoulder
-    dims: int = 3  # 3: x y z in metres; 2: x y in the image, the third channel is a confidence
+    dims: int = 3  # 3: x y z in meters; 2: x y in the image, the third channel is a confidence
 
     @property
     def V(self) -> int:
@@ -448,7 +449,6 @@ _CORE15 = parse_skeleton(
     neck=("neck",),
 )
 
-# %% ../nbs/01_skeletons.ipynb #2ad6e1eb
 SKELETONS: dict[str, Skeleton] = {
     "ntu25": _NTU25,
     "kinect20": _KINECT20,
@@ -477,7 +477,7 @@ def get_skeleton(
 _COLORS = {"left": "tab:blue", "right": "tab:orange", "": "dimgray"}
 
 
-def _head_outline(pose: np.ndarray, skeleton: Skeleton, up: int) -> np.ndarray:
+def _head_outline(pose: np.ndarray, skeleton: Skeleton, plane: list[int]) -> np.ndarray:
     "A circle (2, n) around the head or the nose, as large as a head of this torso is."
     names = [plain_name(joint) for joint in skeleton.joints]
     above = next((name for name in ("head", "nose", "neck") if name in names), names[0])
@@ -487,14 +487,14 @@ def _head_outline(pose: np.ndarray, skeleton: Skeleton, up: int) -> np.ndarray:
 
     angle = np.linspace(0, 2 * np.pi, 33)
     circle = radius * np.stack([np.cos(angle), np.sin(angle)])
-    return pose[head, [0, up]][:, None] + circle
+    return pose[head, plane][:, None] + circle
 
 
-def _curves(pose: np.ndarray, skeleton: Skeleton, up: int) -> list[np.ndarray]:
+def _curves(pose: np.ndarray, skeleton: Skeleton, plane: list[int]) -> list[np.ndarray]:
     "What is drawn of a pose, each (2, n): one line per bone, the head's outline, all joints."
-    flat = pose[:, [0, up]].T  # (2, V)
+    flat = pose[:, plane].T  # (2, V)
     bones = [flat[:, [joint, parent]] for joint, parent in skeleton.bones]
-    return [*bones, _head_outline(pose, skeleton, up), flat]
+    return [*bones, _head_outline(pose, skeleton, plane), flat]
 
 # %% ../nbs/01_skeletons.ipynb #149632da
 def draw_pose(
@@ -504,17 +504,21 @@ def draw_pose(
     up: int = 1,  # the channel that points up
     style: str = "-",  # line style of the bones
     lw: float = 2,  # line width in points; the dots of the joints grow with it
+    across: int = 0,  # the channel that points to the right
+    color: str = "",  # of the whole body; default: one for each side
+    alpha: float = 1,  # 0: cannot be seen
 ) -> list:  # matplotlib lines: one per bone, the head, the joints
-    "Draw one pose, seen along the depth axis."
-    *bones, head, joints = _curves(pose, skeleton, up)
+    "Draw one pose, seen along the axis that is neither `across` nor `up`."
+    *bones, head, joints = _curves(pose, skeleton, [across, up])
 
     lines = []
     for curve, (joint, _) in zip(bones, skeleton.bones):
-        color = _COLORS[side_of(skeleton.joints[joint])]
-        lines += ax.plot(*curve, style, lw=lw, color=color, solid_capstyle="round")
+        side = _COLORS[side_of(skeleton.joints[joint])]
+        look = dict(lw=lw, color=color or side, alpha=alpha, solid_capstyle="round")
+        lines += ax.plot(*curve, style, **look)
 
-    lines += ax.plot(*head, style, lw=0.75 * lw, color=_COLORS[""])
-    lines += ax.plot(*joints, ".", ms=1.75 * lw, color="0.2")
+    lines += ax.plot(*head, style, lw=0.75 * lw, color=color or _COLORS[""], alpha=alpha)
+    lines += ax.plot(*joints, ".", ms=1.75 * lw, color=color or "0.2", alpha=alpha)
     return lines
 
 
@@ -523,9 +527,10 @@ def move_pose(
     pose: np.ndarray,  # (V, C)
     skeleton: Skeleton,
     up: int = 1,  # the channel that points up
+    across: int = 0,  # the channel that points to the right
 ) -> None:
     "Give the lines of a drawn pose the places of another one: much faster than drawing it again."
-    for line, curve in zip(lines, _curves(pose, skeleton, up)):
+    for line, curve in zip(lines, _curves(pose, skeleton, [across, up])):
         line.set_data(*curve)
 
 
@@ -533,15 +538,16 @@ def set_limits(
     axes,  # matplotlib axes, any number
     clip: np.ndarray,  # (..., V, C), every pose that will be drawn
     up: int = 1,  # the channel that points up
+    across: int = 0,  # the channel that points to the right
 ) -> None:
     "Give all axes the same limits and square units, so that every finite joint fits."
-    points = clip.reshape(-1, clip.shape[-1])
+    points = clip.reshape(-1, clip.shape[-1])[:, [across, up]]
     low, high = np.nanmin(points, 0), np.nanmax(points, 0)
-    margin = 0.08 * max(high[0] - low[0], high[up] - low[up], 1e-3)
+    margin = 0.08 * max(*(high - low), 1e-3)
+    (left, bottom), (right, top) = low - margin, high + margin
 
     for ax in axes:
-        ax.set(xlim=(low[0] - margin, high[0] + margin), ylim=(low[up] - margin, high[up] + margin))
-        ax.set(aspect="equal", xticks=[], yticks=[])
+        ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[])
 
 # %% ../nbs/01_skeletons.ipynb #dcc13a0a
 def hop_distance(
@@ -581,7 +587,7 @@ def _directed(skeleton: Skeleton, hops: np.ndarray) -> list[np.ndarray]:
     children = outward.sum(0).clip(min=1)  # (V,), of each parent
     return [np.eye(skeleton.V), inward, outward / children]
 
-# %% ../nbs/01_skeletons.ipynb #b1726eba
+
 _PARTITIONS = {"last": _last, "directed": _directed}
 
 
@@ -602,12 +608,25 @@ def _style(person: int) -> str:
     return "-" if person == 0 else "--"
 
 
+def attribute(
+    fig,  # matplotlib figure; a constrained layout makes room
+    credit: str,  # whose data is shown, under which license; empty: no line
+) -> None:
+    "A small gray line below a picture, in as many rows as it needs."
+    if credit:
+        size = 8  # pixels, of which a letter is half as wide
+        rows = textwrap.fill(credit, int(fig.bbox.width / (0.55 * size)))
+        fig.supxlabel(rows, x=0.995, ha="right", fontsize=72 * size / fig.dpi, color="0.5")
+
+
 def draw_clip(
     clip: np.ndarray,  # (M, T, V, C); NaN where nothing was seen
     skeleton: Skeleton,
     frames: int = 6,  # how many, evenly spread over the clip
     up: int = 1,  # the channel that points up: 1 in camera space, 2 after preprocessing
     title: str = "",
+    across: int = 0,  # the channel that points to the right
+    credit: str = "",  # whose data this is: a small line below
 ):
     "Draw several frames of a clip with all its persons; returns the matplotlib figure."
     import matplotlib.pyplot as plt
@@ -619,10 +638,11 @@ def draw_clip(
 
     for ax, t in zip(axes[0], shown):
         for person, poses in enumerate(clip):
-            draw_pose(ax, poses[t], skeleton, up, _style(person))
+            draw_pose(ax, poses[t], skeleton, up, _style(person), across=across)
         ax.set_title(f"frame {t}", fontsize=8)
 
-    set_limits(axes[0], clip, up)
+    set_limits(axes[0], clip, up, across)
+    attribute(fig, credit)
     if title:
         fig.suptitle(title, fontsize=10)
     return fig
@@ -634,7 +654,8 @@ def animate_clip(
     up: int = 1,  # the channel that points up
     fps: int = 30,  # frames per second of the recording
     step: int = 1,  # show every step-th frame
-    note: str = "",  # in small letters below, such as whose data this is
+    across: int = 0,  # the channel that points to the right
+    credit: str = "",  # whose data this is: a small line below
 ):  # an IPython Image
     "The clip as a moving picture (an animated PNG, which also plays where no script may run)."
     import matplotlib.pyplot as plt
@@ -642,15 +663,15 @@ def animate_clip(
     from PIL import Image
 
     fig, ax = plt.subplots(figsize=(2.6, 2.6), dpi=60, layout="constrained")
-    set_limits([ax], clip, up)
-    if note:
-        fig.supxlabel(note, fontsize=6, color="gray")
-    bodies = [draw_pose(ax, poses[0], skeleton, up, _style(m)) for m, poses in enumerate(clip)]
+    set_limits([ax], clip, up, across)
+    attribute(fig, credit)
+    looks = [dict(up=up, across=across, style=_style(person)) for person in range(len(clip))]
+    bodies = [draw_pose(ax, p[0], skeleton, **look) for p, look in zip(clip, looks)]
 
     pictures = []
     for t in range(0, clip.shape[1], step):
         for poses, lines in zip(clip, bodies):
-            move_pose(lines, poses[t], skeleton, up)
+            move_pose(lines, poses[t], skeleton, up, across)
         fig.canvas.draw()
         pictures.append(Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3]))
     plt.close(fig)

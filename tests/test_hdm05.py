@@ -1,8 +1,10 @@
 """The embedded data: what is in it, that it equals the raw files, and its license."""
 
 import os
+import re
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -121,6 +123,20 @@ def test_the_license_lies_beside_the_data():
     for page in ("NOTICE", "README.md", "docs/model_card.md"):
         assert "CC BY-SA 3.0" in (ROOT / page).read_text(encoding="utf-8"), page
     assert (ROOT / "LICENSE").read_text().lstrip().startswith("Apache License")
+
+
+def test_notebooks_that_show_these_people_say_so():
+    "Their pictures carry the line that the license asks for (`last.skeletons.attribute`)."
+    shown = []
+    for path in sorted((ROOT / "nbs").glob("*.ipynb")):
+        cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+        code = "\n".join(c.source for c in cells if not c.source.startswith("#| export"))
+        pictures = any("image/png" in o.get("data", {}) for c in cells for o in c.outputs)
+        if pictures and re.search(r"read_pack\(|read_amc\(kick", code):
+            shown.append(path.stem)
+            assert "LICENSE" in code, path.name
+
+    assert {"04_kinematics", "05_hdm05", "09_causal_input"} <= set(shown)
 
 
 def test_the_pack_goes_into_another_skeleton(store, tmp_path):

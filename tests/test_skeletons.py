@@ -13,6 +13,7 @@ from PIL import Image
 from last.skeletons import (
     SKELETONS,
     animate_clip,
+    attribute,
     draw_clip,
     draw_pose,
     get_skeleton,
@@ -239,6 +240,43 @@ def test_up_chooses_the_vertical_channel(clip):
     _, ax = plt.subplots()
     *_, joints = draw_pose(ax, clip[0, 0], get_skeleton("ntu25"), up=2)
     assert np.array_equal(joints.get_xydata(), clip[0, 0][:, [0, 2]])
+
+
+def test_across_chooses_the_horizontal_channel(clip):
+    _, ax = plt.subplots()
+    *_, joints = draw_pose(ax, clip[0, 0], get_skeleton("ntu25"), across=2)
+    assert np.array_equal(joints.get_xydata(), clip[0, 0][:, [2, 1]])
+
+    set_limits([ax], clip, across=2)
+    assert ax.get_xlim()[0] < np.nanmin(clip[..., 2]) < np.nanmax(clip[..., 2]) < ax.get_xlim()[1]
+
+
+def test_one_color_for_the_whole_body(clip):
+    _, ax = plt.subplots()
+    lines = draw_pose(ax, clip[0, 0], get_skeleton("ntu25"), color="silver", alpha=0.5)
+    assert {(line.get_color(), line.get_alpha()) for line in lines} == {("silver", 0.5)}
+
+
+@pytest.mark.parametrize("size", [(2.6, 2.6), (9, 2)], ids=str)
+def test_a_credit_stands_below_the_axes_and_inside_the_picture(size):
+    fig, ax = plt.subplots(figsize=size, layout="constrained")
+    credit = "CC BY-SA 3.0; The data used in this project was obtained from somebody."
+    attribute(fig, credit)
+    fig.canvas.draw()
+    line = fig._supxlabel
+    box, picture = line.get_window_extent(), fig.bbox
+    assert line.get_text().replace("\n", " ") == credit
+    assert picture.x0 <= box.x0 and box.x1 <= picture.x1 and picture.y0 <= box.y0
+    assert box.y1 <= ax.get_tightbbox().y0
+    plt.close("all")
+
+
+def test_clips_carry_their_credit(clip):
+    ntu = get_skeleton("ntu25")
+    assert draw_clip(clip, ntu, credit="us")._supxlabel.get_text() == "us"
+    assert draw_clip(clip, ntu)._supxlabel is None
+    with_line, without = (animate_clip(clip, ntu, step=24, credit=text) for text in ("us", ""))
+    assert with_line.data != without.data
 
 
 def test_limits_hold_every_finite_joint(clip):
