@@ -1,4 +1,4 @@
-"""The moving picture at the top of the README: real people, and what a network that never saw them says.
+"""The moving picture at the top of the README: people, and what a network says that never saw them.
 
     python experiments/pictures.py --run RUN --data STORE
 

@@ -92,7 +92,7 @@ class CausalConfig(LASTConfig):
     def __post_init__(self):
         super().__post_init__()
         if self.attention == "softmax" or self.order:
-            raise ValueError("a causal network has no softmax attention and no code of frame numbers")
+            raise ValueError("no softmax attention and no code of frame numbers: they need a clip")
         if self.temporal == "shifts" and min(self.offsets) < 1:
             raise ValueError(f"offsets: {self.offsets} look into the future; expected 1 and above")
         if min(*self.half_lives, *self.memory, self.graph_half_life) < 1:
@@ -281,7 +281,7 @@ class CausalLAST(LAST):
         x: Tensor,  # (N, C, T, V, M), T a multiple of `stride`
         mask: Tensor,  # (N, T, M) bool, true where a person was seen
         state: State,  # of `clean_state`, or what the call before returned
-    ) -> tuple[Tensor, State]:  # logits (N, T / stride, classes), and the state after the last frame
+    ) -> tuple[Tensor, State]:  # logits (N, T / stride, classes), and the state after them
         "An answer for every `stride` frames."
         logits, _, state = self.answer_steps(x, mask, state)
         return logits, state

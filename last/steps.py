@@ -43,9 +43,9 @@ class Step(nn.Module):
 
     def forward(
         self,
-        frames: Tensor,  # (N, s, V, C) or (N, s, V, C, M), camera space, NaN where nothing was seen
+        frames: Tensor,  # (N, s, V, C[, M]), camera space, NaN where nothing was seen
         *state: Tensor,  # of `clean_state`, or what the call before returned
-    ) -> tuple[Tensor, ...]:  # (N, classes) probabilities, (N,) 1 if anybody was seen yet, state
+    ) -> tuple[Tensor, ...]:  # (N, classes) probabilities, (N,) 1 if anybody was seen, state
         "The answer after these frames."
         if self.persons == 1:
             frames = frames[..., None]

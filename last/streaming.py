@@ -191,7 +191,7 @@ class StreamingRecognizer:
 
     def forward_step(
         self,
-        frame: np.ndarray,  # (V, 3) or (M, V, 3) in meters, NaN where lost; several streams: (N, ...)
+        frame: np.ndarray,  # (V, 3) or (M, V, 3) in meters, NaN: lost; several streams: (N, ...)
         time: float | None = None,  # seconds; None: the frames come at the network's own rate
     ) -> np.ndarray:  # (classes,) probabilities, or (N, classes) for several streams
         "The answer that holds after this frame."
@@ -356,7 +356,8 @@ class StreamConfig:
     "Answer a stream of joints frame by frame; one JSON object per answer on the standard output."
 
     run: Annotated[str, Positional]  # folder of a causal run, or a file of `export`
-    source: str = "-"  # JSON lines, a .npy clip (T, V, 3) or (M, T, V, 3), or - for the standard input
+    # JSON lines, a .npy clip (T, V, 3) or (M, T, V, 3), or - for the standard input
+    source: str = "-"
     top: int = 3  # classes per answer
     on: float = 0.6  # probability at which an action begins
     off: float = 0.4  # probability at which it ends

@@ -183,7 +183,7 @@ def test_loss_of_all_answers_reaches_the_weights():
     [
         ({"offsets": (1, -1)}, "into the future"),
         ({"attention": "softmax"}, "no softmax attention"),
-        ({"order": True}, "no softmax attention and no code"),
+        ({"order": True}, "no code of frame numbers"),
         ({"memory": (0,)}, "at least one frame"),
     ],
 )

@@ -326,5 +326,5 @@ def test_fp16_and_clip_input_are_refused(toy, tmp_path):
     settings = TrainConfig(f"{folder}/store", f"{tmp_path}/run", "given", epochs=1, device="cpu")
     settings.model, settings.part, settings.pre.frames = "causal-nano", "train", 8
     train(settings, quiet=True)
-    with pytest.raises(ValueError, match="without --pre.causal"):
+    with pytest.raises(ValueError, match=r"without --pre\.causal"):
         export(ExportConfig(f"{tmp_path}/run", f"{tmp_path}/x.onnx"))
