@@ -604,7 +604,8 @@ def report(cfg: ReportConfig) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     files = dict(out=str(out / "results.json"), scores=str(out / "scores.npz"), plots=str(out))
     result = evaluate(EvaluateConfig(cfg.run, cfg.data, device=cfg.device, **files))
-    store, run, scores = Store(cfg.data), load_run(cfg.run), Scores.load(out / "scores.npz")
+    store, run = Store(cfg.data), load_run(cfg.run)
+    scores = Scores.load(out / "scores.npz")
     tested = np.flatnonzero(np.isin(store.index.names, scores.names))
 
     actions = count(len(store.classes), "action")
