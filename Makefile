@@ -1,5 +1,5 @@
-# make demo          environment, installation, synthetic data, training, a report in demo/report (about 5 minutes on 2 cores, 1.4 GB)
-# make demo-teacher  the same with a small video network as teacher, on synthetic videos (about 3 minutes more)
+# make demo          environment, installation, training on eleven actions of real people, a report in demo/report (about 5 minutes on 2 cores, 1.4 GB)
+# make demo-teacher  a small video network as teacher, on synthetic videos (about 3 minutes more)
 # make test          environment with development tools, all checks; ends with a line that counts them
 # make lab           opens the notebooks in JupyterLab
 # make hooks         for contributors: clean notebooks on save, check format and export before each commit
@@ -15,9 +15,8 @@ LAST   := $(BIN)/python -m last
 
 demo: $(VENV)/.installed
 	rm -rf demo
-	$(LAST) synth --out demo/data
-	$(LAST) prepare --root demo/data --dataset synthetic --out demo/store
-	$(LAST) train --config demo --data demo/store --out demo/run
+	$(LAST) prepare --dataset hdm05 --out demo/store
+	$(LAST) train --config hdm05 --data demo/store --out demo/run
 	$(LAST) report --run demo/run --data demo/store --out demo/report
 	@echo "done: open demo/report/report.html"
 

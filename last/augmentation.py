@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RADIANS', 'uniform', 'chance', 'linear_map', 'matrices', 'rotation', 'shear', 'flip', 'drop_joints', 'stretch_limbs',
-           'stand_still', 'uneven_time', 'AugmentConfig', 'random_maps', 'augment']
+           'stand_still', 'random_pace', 'uneven_time', 'AugmentConfig', 'random_maps', 'augment']
 
 # %% ../nbs/09_augmentation.ipynb #15634d87
 from dataclasses import dataclass
@@ -120,6 +120,17 @@ def stand_still(x: Tensor, skeleton: Skeleton) -> Tensor:  # (N, C, T, V, M) bot
     return torch.cat([x[:, :D] - root + root[:, :, :1], x[:, D:]], 1)
 
 # %% ../nbs/09_augmentation.ipynb #a35eb092
+def random_pace(
+    n: int,
+    frames: int,  # T
+    amount: float,  # the pace lies between 1 - amount and 1 + amount
+    g: torch.Generator,
+) -> Tensor:  # (n, T - 1) positive, 1 on average
+    "How much time passes from frame to frame; it varies smoothly."
+    pace = 1 + amount * (2 * torch.rand(n, 1, 5, generator=g) - 1)
+    return F.interpolate(pace, frames - 1, mode="linear", align_corners=True)[:, 0]
+
+
 def uneven_time(
     n: int,
     frames: int,  # T
@@ -127,9 +138,7 @@ def uneven_time(
     g: torch.Generator,
 ) -> Tensor:  # (n, T) moments that increase from 0 to 1
     "Moments whose pace varies smoothly."
-    pace = 1 + amount * (2 * torch.rand(n, 1, 5, generator=g) - 1)
-    pace = F.interpolate(pace, frames - 1, mode="linear", align_corners=True)[:, 0]
-    moments = F.pad(pace.cumsum(1), (1, 0))
+    moments = F.pad(random_pace(n, frames, amount, g).cumsum(1), (1, 0))
     return moments / moments[:, -1:]
 
 # %% ../nbs/09_augmentation.ipynb #7052fb34

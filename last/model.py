@@ -232,6 +232,8 @@ class LASTBlock(nn.Module):
 class LAST(SkeletonModel):
     "Lightweight Adaptive-Shift Transformer."
 
+    block_type = LASTBlock
+
     def __init__(
         self,
         cfg: LASTConfig,
@@ -260,8 +262,8 @@ class LAST(SkeletonModel):
         for i in range(depth):
             cout = cfg.channels[i]
             attention = cfg.attention if i >= cfg.attention_from else ""
-            block = LASTBlock(cin, cout, cfg.strides[i], skeleton, cfg, attention, drop_path[i])
-            self.blocks.append(block)
+            shape = (cin, cout, cfg.strides[i], skeleton, cfg, attention, drop_path[i])
+            self.blocks.append(self.block_type(*shape))
             cin = cout
 
     def trunk(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -444,10 +444,20 @@ class PreprocessConfig:
     sampling: Sampling = "resize"  # how clips come to T frames
     crop_train: tuple[float, float] = (0.5, 1.0)  # fraction of the valid frames in a training crop
     crop_test: float = 1.0  # fraction of the valid frames in a test crop, from the middle
+    # as a stream: every frame from what came before it (see `09_causal_input`); then `frames` is
+    # the window of training, and center, align, scale, sampling, stream, crop_test have no effect
+    causal: bool = False
+    rate: float = 30.0  # causal: frames per second of the clips
+
+    def __post_init__(self):
+        unused = ("center", "align", "scale", "sampling", "stream", "crop_test")
+        changed = [name for name in unused if getattr(self, name) != getattr(type(self), name)]
+        if self.causal and changed:
+            raise ValueError(f"pre.causal: has no use for {', '.join(changed)}; leave them out")
 
     @property
     def channels(self) -> int:
-        return 12 if self.stream == "all" else 3
+        return 12 if self.causal or self.stream == "all" else 3
 
 
 def to_body(

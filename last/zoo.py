@@ -25,6 +25,9 @@ NETWORKS: dict[str, str | Build] = {  # name -> `room.name` of what builds it, o
     "reference": "model.LAST",
     "base": "model.LAST",
     "large": "model.LAST",
+    "causal": "causal.CausalLAST",  # frame by frame; its sizes stand in `16_causal`
+    "causal-small": "causal.CausalLAST",
+    "causal-nano": "causal.CausalLAST",
     "stgcn": "stgcn.STGCN",
     "shiftgcn": "shiftgcn.ShiftGCN",
     "ctrgcn": "ctrgcn.CTRGCN",
@@ -48,8 +51,13 @@ def _builder(
         from last.model import LAST, preset
 
         return partial(LAST, preset(name))
+    if target == "causal.CausalLAST":
+        from last.causal import CausalLAST, causal_preset
+
+        return partial(CausalLAST, causal_preset(name))
     if changes:
-        presets = ", ".join(name for name, built in NETWORKS.items() if built == "model.LAST")
+        targets = ("model.LAST", "causal.CausalLAST")
+        presets = ", ".join(name for name, built in NETWORKS.items() if built in targets)
         raise ValueError(f"{name!r}: only presets of LAST can be changed: {presets}")
     if callable(target):
         return target
