@@ -20,15 +20,11 @@ from last.report import (
     OWN_CLIPS,
     OWN_COMMANDS,
     ReportConfig,
-    bar_colors,
     choose_clips,
     describe_parts,
-    likeliest,
     report,
-    turned,
 )
 from last.scores import Scores
-from last.skeletons import get_skeleton
 from last.store import PrepareConfig, Store, prepare, toy_store, write_store
 from last.training import TrainConfig, train
 
@@ -228,39 +224,6 @@ def test_strangers_and_acquaintances(people):
         "five people, all of whom it knows from training."
     )
     assert second(subjects <= 3, subjects == 4, {"a clip of NTU"}).endswith("clips of one person.")
-
-
-def test_turned_people_keep_their_shape_and_are_seen_from_the_front(people):
-    store = Store(people / "store")
-    left, right = store.skeleton.shoulders
-    for i in range(0, len(store), 20):
-        clip = store[i]
-        seen = turned(clip, store.skeleton)
-        for a, b in ((0, 20), (3, 9)):
-            before = np.linalg.norm(clip[..., a, :] - clip[..., b, :], axis=-1)
-            after = np.linalg.norm(seen[..., a, :] - seen[..., b, :], axis=-1)
-            np.testing.assert_allclose(before, after, atol=1e-4)
-        across = seen[0, 0, left] - seen[0, 0, right]
-        assert across[0] > 0.8 * np.linalg.norm(across)  # their left hand is on our right
-        assert seen[0, 0, 20, 1] > seen[0, 0, 0, 1]  # head above hips
-
-
-def test_nobody_to_turn_is_no_error():
-    clip = np.full((1, 4, 25, 3), np.nan, np.float32)
-    assert turned(clip, get_skeleton("ntu25")).shape == clip.shape
-
-
-def test_true_class_and_answer_are_always_among_the_bars():
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        p = rng.dirichlet(np.full(12, 0.2), 6)
-        label, answer = int(rng.integers(12)), int(p[-1].argmax())
-        top = likeliest(p, label)
-        assert len(set(top.tolist())) == 5 and label in top
-        assert top[0] == answer
-        colors = bar_colors(top, label)
-        assert (colors[0] == colors[top.tolist().index(label)]) == (answer == label)
-        assert len(set(colors)) == (2 if answer == label else 3)
 
 
 def test_commands_of_the_page_are_commands(tmp_path, monkeypatch):
