@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 import tyro
 
-from last.report import (
+from last.moving import (
     FRAMES,
     MovingPicture,
     answers_so_far,

@@ -861,6 +861,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'last.skeletons.side_of': ('skeletons.html#side_of', 'last/skeletons.py')},
             'last.steps': { 'last.steps.Step': ('steps.html#step', 'last/steps.py'),
                             'last.steps.Step.__init__': ('steps.html#step.__init__', 'last/steps.py'),
+                            'last.steps.Step.all_answers': ('steps.html#step.all_answers', 'last/steps.py'),
                             'last.steps.Step.clean_state': ('steps.html#step.clean_state', 'last/steps.py'),
                             'last.steps.Step.first_input': ('steps.html#step.first_input', 'last/steps.py'),
                             'last.steps.Step.forward': ('steps.html#step.forward', 'last/steps.py'),

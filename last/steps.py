@@ -41,15 +41,15 @@ class Step(nn.Module):
         "The state of an input that has seen nothing."
         return clean_input_state(N, self.persons, self.skeleton)
 
-    def forward(
+    def all_answers(
         self,
-        frames: Tensor,  # (N, s, V, C[, M]), camera space, NaN where nothing was seen
+        frames: Tensor,  # (N, T, V, C[, M]), T a multiple of a step, NaN where nothing was seen
         *state: Tensor,  # of `clean_state`, or what the call before returned
-    ) -> tuple[Tensor, ...]:  # (N, classes) probabilities, (N,) 1 if anybody was seen, state
-        "The answer after these frames."
+    ) -> tuple[Tensor, ...]:  # (N, T / s, classes) probabilities, (N, T / s) 1 if seen, state
+        "The answers after each step."
         if self.persons == 1:
             frames = frames[..., None]
-        x = frames.permute(0, 3, 1, 2, 4)  # (N, C, s, V, M)
+        x = frames.permute(0, 3, 1, 2, 4)  # (N, C, T, V, M)
 
         first = self.first_input(1)
         steps, before = state[0], list(state[1 : 1 + len(first)])
@@ -60,8 +60,16 @@ class Step(nn.Module):
         features, mask, after = causal_input(x, tuple(before), self.skeleton)
         memory = state[1 + len(first) :]
         logits, seen, memory = self.model.answer_steps(features, mask, memory)
-        probabilities = logits[:, -1].softmax(-1)
-        return probabilities, seen[:, -1].to(x.dtype), steps + 1, *after, *memory
+        return logits.softmax(-1), seen.to(x.dtype), steps + 1, *after, *memory
+
+    def forward(
+        self,
+        frames: Tensor,  # (N, s, V, C[, M])
+        *state: Tensor,
+    ) -> tuple[Tensor, ...]:  # (N, classes) probabilities, (N,) 1 if anybody was seen, state
+        "The answer after one step."
+        p, seen, *after = self.all_answers(frames, *state)
+        return p[:, -1], seen[:, -1], *after
 
 # %% ../nbs/61_steps.ipynb #c0d25d83
 def step_inputs(step: Step, frames: Tensor, state: tuple[Tensor, ...]) -> dict[str, Tensor]:
