@@ -1,70 +1,66 @@
-"""The moving picture at the top of the README: the synthetic puppet performs five actions.
+"""The moving picture at the top of the README: people, and what a network says that never saw them.
 
-python experiments/pictures.py --out docs/images/puppet.gif
+    python experiments/pictures.py --run RUN --data STORE
+
+RUN is a run of `python -m last train --config hdm05`, STORE the store that it was trained on. The
+first test clip of each of two classes is shown, as in the report.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import tyro
-from matplotlib import pyplot as plt
-from matplotlib.animation import FuncAnimation, PillowWriter
 
-from last.skeletons import get_skeleton
-from last.synthetic import CLASSES, perform
-
-ACTIONS = ("wave", "kick", "squat", "jump", "bow")
-FRAMES, FPS = 48, 16
-COLORS = {"left": "tab:blue", "right": "tab:orange"}
-VIEW = np.deg2rad(25)  # the puppet is turned a little, so that depth can be seen
+from last.moving import (
+    FRAMES,
+    MovingPicture,
+    answers_so_far,
+    bar_colors,
+    likeliest,
+    save_gif,
+    turned,
+)
+from last.runs import Run, load_run, trained_on
+from last.store import Store
 
 
 @dataclass
 class Config:
-    "Draw the puppet."
+    "Draw two clips side by side."
 
-    out: str = "docs/images/puppet.gif"
+    run: str  # folder of the run
+    data: str  # folder of the store
+    classes: tuple[str, ...] = ("kick", "throw a basketball")
+    out: str = "docs/images/people.gif"
 
 
-def looped(action: str) -> np.ndarray:  # (FRAMES, 25, 2)
-    "A performance seen from the front, sampled to FRAMES frames."
-    points = perform(CLASSES.index(action), subject=1, replication=1)[0]
-    across = points[..., 0] * np.cos(VIEW) - points[..., 2] * np.sin(VIEW)
-    flat = np.stack([-across, points[..., 1]], -1)
-    at = np.linspace(0, len(flat) - 1, FRAMES).round().astype(int)
-    return flat[at]
+def draw(run: Run, store: Store, name: str) -> list[np.ndarray]:  # FRAMES of (height, width, 3)
+    "The first test clip of a class as it arrives, with probabilities beside it."
+    label = store.classes.index(name)
+    tests = store.part(run.info.protocol, "test")
+    number = int(next(n for n in tests if store.index.labels[n] == label))
+    clip = store[number]
+    ends = np.linspace(1, clip.shape[1], FRAMES).round().astype(int)
+    p = answers_so_far(run, clip, ends)
+    top = likeliest(p, label)
+    names = [store.classes[c] for c in top]
+    colors = bar_colors(top, label)
+    body = turned(clip, store.skeleton)
+    picture = MovingPicture(body, store.skeleton, names, colors, name, store.dataset.credit)
+    return [picture.frame(end, row[top]) for end, row in zip(ends, p)]
 
 
 def main(cfg: Config) -> None:
     matplotlib.use("Agg")
-    skeleton = get_skeleton("ntu25")
-    fig, axes = plt.subplots(1, len(ACTIONS), figsize=(7.5, 2), dpi=80, layout="constrained")
-    head = skeleton.joints.index("head")
-    drawn = []
-    for ax, action in zip(axes, ACTIONS):
-        clip = looped(action)
-        lines = []
-        for joint, parent in skeleton.bones:
-            side = skeleton.joints[joint].split()[0]
-            color = COLORS.get(side, "dimgray")
-            line = ax.plot([], [], color=color, lw=2.5, solid_capstyle="round")[0]
-            lines.append((line, joint, parent))
+    run, store = load_run(cfg.run), Store(cfg.data)
+    seen = set(store.index.names[store.part(run.info.protocol, "test")]) & trained_on(cfg.run)
+    if seen:
+        raise ValueError(f"{cfg.run}: was trained on test clips, for instance {min(seen)}")
 
-        face = plt.Circle((0, 0), 0.11, color="dimgray")
-        ax.add_patch(face)
-        ax.set_title(action, fontsize=10)
-        ax.set(xlim=(-0.95, 0.95), ylim=(-0.05, 2.1), aspect="equal")
-        ax.axis("off")
-        drawn.append((clip, lines, face))
-
-    def show(t):
-        for clip, lines, face in drawn:
-            for line, joint, parent in lines:
-                line.set_data(clip[t, [joint, parent], 0], clip[t, [joint, parent], 1])
-            face.center = clip[t, head]
-
-    FuncAnimation(fig, show, FRAMES).save(cfg.out, PillowWriter(FPS))
+    clips = [draw(run, store, name) for name in cfg.classes]
+    save_gif([np.hstack(frames) for frames in zip(*clips)], Path(cfg.out))
 
 
 if __name__ == "__main__":

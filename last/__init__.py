@@ -6,3 +6,13 @@ def load(path):
     from .recognizer import load
 
     return load(path)
+
+
+def __getattr__(name):
+    "`last.StreamingRecognizer`, imported only when it is asked for."
+    if name == "StreamingRecognizer":
+        from .streaming import StreamingRecognizer
+
+        return StreamingRecognizer
+
+    raise AttributeError(f"module 'last' has no attribute {name!r}")

@@ -92,9 +92,7 @@ class CausalConfig(LASTConfig):
     def __post_init__(self):
         super().__post_init__()
         if self.attention == "softmax" or self.order:
-            raise ValueError(
-                "a causal network has no softmax attention and no code of frame numbers"
-            )
+            raise ValueError("no softmax attention and no code of frame numbers: they need a clip")
         if self.temporal == "shifts" and min(self.offsets) < 1:
             raise ValueError(f"offsets: {self.offsets} look into the future; expected 1 and above")
         if min(*self.half_lives, *self.memory, self.graph_half_life) < 1:
@@ -274,7 +272,7 @@ class CausalLAST(LAST):
         "What is remembered before the first frame: nothing."
         state = []
         for block in self.blocks:
-            state += block.clean_state(N * M)
+            state += [part.unflatten(0, (N, M)) for part in block.clean_state(N * M)]
         features = self.blocks[-1].norm.normalized_shape[0]
         return *state, torch.zeros(N, len(self.memory), features + 1)
 
@@ -283,9 +281,7 @@ class CausalLAST(LAST):
         x: Tensor,  # (N, C, T, V, M), T a multiple of `stride`
         mask: Tensor,  # (N, T, M) bool, true where a person was seen
         state: State,  # of `clean_state`, or what the call before returned
-    ) -> tuple[
-        Tensor, State
-    ]:  # logits (N, T / stride, classes), and the state after the last frame
+    ) -> tuple[Tensor, State]:  # logits (N, T / stride, classes), and the state after them
         "An answer for every `stride` frames."
         logits, _, state = self.answer_steps(x, mask, state)
         return logits, state
@@ -300,15 +296,17 @@ class CausalLAST(LAST):
 
         rows, frames = unfold_persons(x, mask)
         y, frames = self.embed(rows, frames.to(rows.dtype))
-        before, after = iter(state), []
+        *state, memory = state
+        before, after = iter(part.flatten(0, 1) for part in state), []
         for block in self.blocks:
             y, frames = block.steps(y, frames, before, after)
+        after = [part.unflatten(0, (N, M)) for part in after]
 
         # means that fade: (N, T', F + 1), summed over persons, the last one counts frames
         counted = torch.cat([y.float().mean(2), frames[..., None].float()], 2)
         counted = counted.view(N, M, *counted.shape[1:]).sum(1)
         sums = []
-        for half_life, past in zip(self.memory, next(before).unbind(1)):
+        for half_life, past in zip(self.memory, memory.unbind(1)):
             sums.append(decayed_sum(counted, half_life / self.stride, past))
         after.append(torch.stack([some[:, -1] for some in sums], 1))
 

@@ -32,13 +32,14 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "train": "training.TRAIN",
     "evaluate": "evaluation.EVALUATE",
     "ensemble": "scores.ENSEMBLE",
-    "report": "evaluation.REPORT",
+    "report": "report.REPORT",
     "run-logits": "distillation.RUN_LOGITS",
     "distill": "distillation.DISTILL",
     "teacher-finetune": "video_training.FINETUNE",
     "teacher-logits": "video_logits.VIDEO_LOGITS",
     "ablate": "ablations.ABLATE",
     "export": "export.EXPORT",
+    "stream": "streaming.STREAM",
     "bench": "bench.BENCH",
 }
 
@@ -271,7 +272,7 @@ def main(argv: list[str] | None = None) -> int:
         print("error: out of memory; try smaller batches or fewer frames", file=sys.stderr)
         return 2
 
-    if os.environ.get("RANK", "0") == "0":  # under torchrun one process prints
+    if text and os.environ.get("RANK", "0") == "0":  # under torchrun one process prints
         print(text)
 
     return 0

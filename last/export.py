@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LIMITS', 'EXPORT', 'Network', 'example', 'network_file', 'FromJoints', 'joints_file', 'metadata', 'some_clips',
-           'invented_clips', 'verify_file', 'ExportConfig', 'check_settings', 'build_file', 'check_difference',
-           'write_files', 'export', 'exported']
+           'invented_clips', 'verify_file', 'ExportConfig', 'check_settings', 'build_step', 'build_file',
+           'check_difference', 'write_files', 'export', 'exported']
 
 # %% ../nbs/62_export.ipynb #18344087
 import hashlib
@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tyro.conf import Positional
 
+from .causal import CausalLAST
 from .contract import SkeletonModel
 from .core import Command, write_atomic
 from .onnx_files import add_metadata, onnx_bytes, onnx_session, quantizable_nodes, quantize
@@ -28,6 +29,7 @@ from .pipeline import Pipeline
 from .preprocessing import PreprocessConfig
 from .recognizer import feeds_of, joint_feed, logits_of_run, needs_mask, one_person
 from .runs import Run, load_run, trained_on
+from .steps import Step, compare_steps, step_feeds, step_file
 from .store import Store
 
 # %% ../nbs/62_export.ipynb #0afefd57
@@ -263,6 +265,28 @@ def check_settings(cfg: ExportConfig) -> None:
         )
 
 
+def build_step(
+    run: Run,
+    cfg: ExportConfig,
+    clips: list[np.ndarray],  # to compare on, and to calibrate INT8 on
+) -> tuple[bytes, dict]:  # the file, and how it compares with the run
+    "One step of a causal run, raw joints in and probabilities out."
+    if not run.pipeline.pre.causal:
+        raise ValueError(f"{cfg.run}: trained without --pre.causal, so it cannot read a stream")
+    if cfg.fp16:
+        raise ValueError("--fp16: a step is written in fp32 or INT8")
+
+    step = Step(run.model, run.pipeline).eval()
+    feeds = step_feeds(step, clips)
+    if not feeds:
+        raise ValueError(f"no clip is as long as a step of {step.frames} frames")
+
+    file = step_file(step)
+    file = quantize(file, feeds) if cfg.int8 else file
+    check = compare_steps(file, step, feeds)
+    return file, dict(clips=check["steps"], margin=0.0) | check
+
+
 def build_file(
     run: Run,
     cfg: ExportConfig,
@@ -327,19 +351,26 @@ def export(cfg: ExportConfig) -> dict:
 
     # build and compare
     clips = some_clips(run, cfg.run, cfg.data, cfg.clips)
-    file = build_file(run, cfg, clips)
-    check = verify_file(file, run, clips, cfg.joints)
+    compared = "training clips" if cfg.data else "invented clips"
+    if isinstance(run.model, CausalLAST):
+        file, check = build_step(run, cfg, clips)
+        facts = dict(input="steps", stride=str(run.model.stride), rate=str(run.pipeline.pre.rate))
+        compared = f"steps of {compared}"
+    else:
+        file = build_file(run, cfg, clips)
+        check = verify_file(file, run, clips, cfg.joints)
+        facts = dict(input="joints" if cfg.joints else "skeleton")
     check_difference(check, precision, cfg.run)
 
     # write
     out = Path(cfg.out)
-    write_files(file, run, out, precision=precision, input="joints" if cfg.joints else "skeleton")
+    write_files(file, run, out, precision=precision, **facts)
 
     return dict(
         file=str(out),
         bytes=out.stat().st_size,
         precision=precision,
-        clips="training clips" if cfg.data else "invented clips",
+        clips=compared,
         difference=check["difference"],
         agreement=check["agreement"],
         compared=check["clips"],

@@ -7,6 +7,7 @@ __all__ = ['domains_of', 'lowest_requirements', 'onnx_bytes', 'onnx_session', 'a
            'products_per_output', 'quantizable_nodes', 'quantize', 'mean_kl', 'file_logits', 'quantization_sensitivity']
 
 # %% ../nbs/60_onnx_files.ipynb #e220470e
+import inspect
 import logging
 import math
 import tempfile
@@ -58,7 +59,7 @@ def lowest_requirements(
 def onnx_bytes(
     module: "nn.Module",  # in eval mode
     inputs: "dict[str, Tensor]",  # name -> example of at least two clips: torch fixes sizes of one
-    output: str = "logits",  # name of the output
+    outputs: str | list[str] = "logits",  # names of the outputs
     free: dict[int, str] | None = None,  # axes of the inputs of any size; default {0: "batch"}
 ) -> bytes:
     "A module as an ONNX file (opset 18), by torch's exporter."
@@ -74,6 +75,10 @@ def onnx_bytes(
 
     free = {0: "batch"} if free is None else free
     sizes = {axis: torch.export.Dim(name) for axis, name in free.items()}
+    shapes = [sizes] * len(inputs)
+    *fixed, last = inspect.signature(module.forward).parameters.values()
+    if last.kind is inspect.Parameter.VAR_POSITIONAL:  # `*state` is one argument for the exporter
+        shapes[len(fixed) :] = [tuple(shapes[len(fixed) :])]
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -87,8 +92,8 @@ def onnx_bytes(
             external_data=False,
             verbose=False,
             input_names=list(inputs),
-            output_names=[output],
-            dynamic_shapes=tuple(sizes for _ in inputs),
+            output_names=[outputs] if isinstance(outputs, str) else outputs,
+            dynamic_shapes=tuple(shapes),
         )
         return lowest_requirements(path.read_bytes())
 

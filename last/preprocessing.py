@@ -447,6 +447,7 @@ class PreprocessConfig:
     # as a stream: every frame from what came before it (see `09_causal_input`); then `frames` is
     # the window of training, and center, align, scale, sampling, stream, crop_test have no effect
     causal: bool = False
+    rate: float = 30.0  # causal: frames per second of the clips
 
     def __post_init__(self):
         unused = ("center", "align", "scale", "sampling", "stream", "crop_test")

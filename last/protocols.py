@@ -28,6 +28,7 @@ from last.formats import (
     stgcn_files,
 )
 from .hdm05 import ACTIONS, ACTORS, read_hdm05, read_pack
+from .hdm05 import CREDIT as HDM05_CREDIT
 from .hdm05 import LICENSE as HDM05_LICENSE
 from .parsing import NTU_NAME, Clip, parse_name, read_ntu
 from .skeletons import Skeleton
@@ -412,6 +413,7 @@ class Dataset:
     flip: dict[int, int] = field(default_factory=dict)  # class -> class with left and right swapped
     embedded: Callable[[], list[Clip]] | None = None  # clips that come with the package
     license: str = ""  # of the data, where they come with the package
+    credit: str = ""  # whose data they are, in a few words that fit into a picture
 
 # %% ../nbs/06_protocols.ipynb #a57b7e93
 def _lines_of(name: str) -> tuple[str, ...]:
@@ -528,6 +530,7 @@ _ROWS = (  # name, skeleton, classes, protocols, and how files are found and rea
         pattern="HDM_*_120.amc",
         embedded=read_pack,
         license=HDM05_LICENSE,
+        credit=HDM05_CREDIT,
     ),
     Dataset("stgcn", "ntu25", (), _GIVEN, read_all=_all_of_stgcn, files=stgcn_files),
     Dataset("ctrgcn", "ntu25", (), _GIVEN, read_all=_all_of_ctrgcn),

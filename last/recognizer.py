@@ -85,7 +85,7 @@ def joint_feed(
 # %% ../nbs/61_recognizer.ipynb #80ccdcd1
 def needs_mask(pre: "PreprocessConfig") -> bool:
     "Whether frames or persons can be missing after preprocessing."
-    return pre.persons > 1 or pre.sampling == "pad"
+    return pre.persons > 1 or pre.sampling == "pad" or pre.causal
 
 
 def one_person(
@@ -213,6 +213,8 @@ def load_file(
 ) -> Recognizer:
     "An ONNX file as a recognizer (torch is needed only if the preprocessing is outside)."
     session, facts = open_file(path)
+    if facts["input"] == "steps":
+        raise ValueError(f"{path}: answers frame by frame; open it with last.StreamingRecognizer")
     skeleton = Skeleton.from_dict(json.loads(facts["skeleton"]))
 
     def run_all(feeds: list[dict[str, np.ndarray]]) -> np.ndarray:  # (N, classes)

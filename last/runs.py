@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TRAINING_VERSION', 'TRAINING_CHANGES', 'FIRST_VERSIONS', 'MAY_CHANGE', 'versions_today', 'RunInfo', 'why_no_weights',
-           'fit_head', 'load_weights', 'Run', 'load_run', 'trained_on', 'outdated', 'flatten', 'config_diff',
-           'continue_info']
+           'known_classes', 'fit_head', 'describe_head', 'load_weights', 'Run', 'load_run', 'trained_on', 'outdated',
+           'flatten', 'config_diff', 'remedy_for', 'continue_info']
 
 # %% ../nbs/30_runs.ipynb #0ff6bc82
 import json
@@ -137,15 +137,22 @@ def why_no_weights(file: Path) -> str:
     return "no such weights"
 
 
+def known_classes(
+    path: str | Path,  # a run's folder, or its file of weights
+) -> list[str] | None:
+    "The classes of the network that the weights belong to; None where no run says it."
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    return RunInfo.read(folder).classes if (folder / "config.json").is_file() else None
+
+
 def fit_head(
     weights: dict,  # name -> tensor
-    file: Path,  # where they come from
+    path: str | Path,  # where they come from
     classes: list[str],  # of the network that takes them
 ) -> dict:
     "The weights with the head's rows in the order of the classes; without a head of other classes."
-    known = classes
-    if (file.parent / "config.json").is_file():
-        known = RunInfo.read(file.parent).classes
+    known = known_classes(path) or classes
     if known == classes:
         return weights
 
@@ -155,6 +162,23 @@ def fit_head(
 
     order = [known.index(name) for name in classes]
     return weights | {key: weights[key][order] for key in head}
+
+
+def describe_head(
+    path: str | Path,  # where the weights come from
+    classes: list[str],  # of the network that took them
+    left_out: list[str],  # names of the weights that it did not take
+) -> str:
+    "What became of the head, in words."
+    known = known_classes(path)
+    if left_out:
+        return "head left out: classes differ"
+    if known is None:
+        return "head taken over: as many classes, whose names no run tells"
+    if known == classes:
+        return "head taken over: same classes"
+
+    return "the classes are the same in another order: the head's rows were reordered"
 
 
 def load_weights(
@@ -300,6 +324,26 @@ def config_diff(
     return diff
 
 # %% ../nbs/30_runs.ipynb #b246471a
+def remedy_for(
+    out: Path,  # folder of the run
+    cfg: Any,  # settings that it does not fit
+    previous: RunInfo,  # of the run
+    diff: list[str],  # what differs
+) -> str:
+    "What to do instead; more epochs than a finished run has had are a run of their own."
+    before = previous.config.get("epochs", cfg.epochs)
+    if len(diff) > 1 or cfg.epochs <= before:
+        return "choose another --out"
+    if not (out / "last.safetensors").is_file():
+        return f"go on with --epochs {before}, or choose another --out"
+
+    more = f"--init {out} --epochs {cfg.epochs - before} --schedule cosine --out {out}-more"
+    return (
+        "it is finished, and so is its schedule; to go on from its weights in a new cycle, "
+        f"use {more}"
+    )
+
+# %% ../nbs/30_runs.ipynb #d3286f6d
 def continue_info(
     out: str | Path,  # folder of the run
     cfg: Any,  # settings, a dataclass
@@ -324,8 +368,7 @@ def continue_info(
     if previous.teacher != info.teacher:
         diff.append("the teacher's logits")
     if diff:
-        raise ValueError(
-            f"{out}: holds a run with other settings ({', '.join(diff)}); choose another --out"
-        )
+        remedy = remedy_for(out, cfg, previous, diff)
+        raise ValueError(f"{out}: holds a run with other settings ({', '.join(diff)}); {remedy}")
 
     return previous

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SKELETONS', 'plain_name', 'side_of', 'Skeleton', 'make_skeleton', 'parse_skeleton', 'get_skeleton', 'draw_pose',
-           'set_limits', 'hop_distance', 'partition', 'attribute', 'draw_clip', 'animate_clip']
+           'move_pose', 'set_limits', 'hop_distance', 'partition', 'attribute', 'draw_clip', 'animate_clip']
 
 # %% ../nbs/01_skeletons.ipynb #296eeccf
 import re
@@ -522,6 +522,18 @@ def draw_pose(
     return lines
 
 
+def move_pose(
+    lines: list,  # what `draw_pose` returned
+    pose: np.ndarray,  # (V, C)
+    skeleton: Skeleton,
+    up: int = 1,  # the channel that points up
+    across: int = 0,  # the channel that points to the right
+) -> None:
+    "Give the lines of a drawn pose the places of another one: much faster than drawing it again."
+    for line, curve in zip(lines, _curves(pose, skeleton, [across, up])):
+        line.set_data(*curve)
+
+
 def set_limits(
     axes,  # matplotlib axes, any number
     clip: np.ndarray,  # (..., V, C), every pose that will be drawn
@@ -659,8 +671,7 @@ def animate_clip(
     pictures = []
     for t in range(0, clip.shape[1], step):
         for poses, lines in zip(clip, bodies):
-            for line, curve in zip(lines, _curves(poses[t], skeleton, [across, up])):
-                line.set_data(*curve)
+            move_pose(lines, poses[t], skeleton, up, across)
         fig.canvas.draw()
         pictures.append(Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3]))
     plt.close(fig)

@@ -34,7 +34,7 @@ from .batches import EpochOrder, keep_memory, make_loader, predict, seed_of, tra
 from .core import Command, pick_device, write_atomic, write_json
 from .pipeline import Pipeline
 from .preprocessing import PreprocessConfig
-from .runs import RunInfo, continue_info, load_weights, trained_on
+from .runs import RunInfo, continue_info, describe_head, load_weights, trained_on
 from .store import Store
 from .zoo import build_model
 
@@ -157,8 +157,8 @@ class Task:
         "A fresh network."
         raise NotImplementedError
 
-    def start_from(self, model: nn.Module) -> list[str]:
-        "Load the weights of `cfg.init` into it; names of the weights left out."
+    def start_from(self, model: nn.Module) -> str:
+        "Load the weights of `cfg.init` into it; says what became of the head."
         raise NotImplementedError
 
     def optimizer(self, model: nn.Module) -> Optimizer:
@@ -206,8 +206,10 @@ class SkeletonTask(Task):
         classes, channels = len(self.store.classes), self.cfg.pre.channels
         return build_model(self.cfg.model, self.store.skeleton, classes, channels)
 
-    def start_from(self, model: nn.Module) -> list[str]:
-        return load_weights(model, self.cfg.init, list(self.store.classes))
+    def start_from(self, model: nn.Module) -> str:
+        classes = list(self.store.classes)
+        left_out = load_weights(model, self.cfg.init, classes)
+        return describe_head(self.cfg.init, classes, left_out)
 
     def optimizer(self, model: nn.Module) -> Optimizer:
         return make_optimizer(model, self.cfg)
@@ -353,9 +355,7 @@ def start_state(acc: "Accelerator", task: Task, report: Callable) -> TrainState:
     torch.manual_seed(seed_of(cfg.seed))
     model = task.model()
     if cfg.init:
-        left_out = task.start_from(model)
-        without = f", without {', '.join(left_out)}" if left_out else ""
-        report(f"started from {cfg.init}{without}")
+        report(f"started from {cfg.init}; {task.start_from(model)}")
 
     plain = copy.deepcopy(model).to(acc.device)
     ema = None

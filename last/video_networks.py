@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from .linear_attention import sine_code
+from .runs import fit_head
 from .tsm import temporal_shift
 
 # %% ../nbs/42_video_networks.ipynb #b0a963e6
@@ -353,6 +354,7 @@ def _drop_sine_code(model: nn.Module, state: dict[str, Tensor], path: Path) -> N
 def load_video_weights(
     model: nn.Module,
     path: str | Path,  # the authors' checkpoint, or .safetensors with the same names
+    classes: list[str] | None = None,  # of the model: the head follows their names
 ) -> list[str]:  # names of the weights left out: the head's, if it is for other classes
     "Load a checkpoint into a video network."
     path = Path(path)
@@ -364,6 +366,8 @@ def load_video_weights(
         )
 
     _drop_sine_code(model, state, path)
+    if classes:
+        state = fit_head(state, path, classes)
     needed = model.state_dict()
     left_out = []
     for k in ("head.weight", "head.bias"):

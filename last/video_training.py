@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .batches import EpochOrder, seed_of, training_clips
 from .core import Command, ParseError, config_from_dict, write_atomic
-from .runs import RunInfo
+from .runs import RunInfo, describe_head
 from .store import Store
 from .training import Task, train, trained
 from .video import frames_at, normalize_video, read_video
@@ -297,10 +297,12 @@ class VideoTask(Task):
     def model(self) -> torch.nn.Module:
         return build_video_network(self.shape, len(self.store.classes), self.cfg.drop_path)
 
-    def start_from(self, model: torch.nn.Module) -> list[str]:
+    def start_from(self, model: torch.nn.Module) -> str:
         init = Path(self.cfg.init)
         file = init / "last.safetensors" if init.is_dir() else init
-        return load_video_weights(model, file)
+        classes = list(self.store.classes)
+        left_out = load_video_weights(model, file, classes)
+        return describe_head(file, classes, left_out)
 
     def optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         from timm.optim import param_groups_layer_decay

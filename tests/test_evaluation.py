@@ -1,14 +1,12 @@
 """Testing a run: the guard, what is written, and errors that name the place."""
 
-import base64
 import dataclasses
 import json
-import re
 
 import numpy as np
 import pytest
 
-from last.evaluation import EvaluateConfig, ReportConfig, evaluate, report, summary
+from last.evaluation import EvaluateConfig, evaluate, summary
 from last.parsing import Clip
 from last.preprocessing import PreprocessConfig
 from last.scores import Scores, metrics
@@ -82,23 +80,6 @@ def test_a_store_of_other_joints_is_refused(cfg, tmp_path):
     write_store(tmp_path / "coco", [clip], "coco17", ["up", "down"])
     with pytest.raises(ValueError, match="other joints or classes"):
         evaluate(dataclasses.replace(cfg, data=str(tmp_path / "coco")))
-
-
-def test_report_is_one_file_with_its_pictures_inside(folder, tmp_path):
-    from PIL import Image
-
-    page = report(ReportConfig(str(folder / "fit"), str(folder / "store"), str(tmp_path), "cpu"))
-    text = page.read_text(encoding="utf-8")
-    for name in ("curve.png", "clip.gif", "confusion.png", "calibration.png"):
-        code = base64.b64encode((tmp_path / name).read_bytes()).decode()
-        assert f"src='data:image/{name[-3:]};base64,{code}'" in text
-    assert not re.search(r"(src|href)=['\"]?(?!data:)\w", text)
-    with Image.open(tmp_path / "clip.gif") as moving:
-        assert moving.n_frames > 8
-
-    for words in ("parameters", "time of one clip", "Most frequent confusions"):
-        assert words in text
-    assert "Synthetic data" not in text
 
 
 def test_the_worst_confusions_are_told(cfg, tmp_path):

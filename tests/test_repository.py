@@ -1,6 +1,7 @@
 """Notebooks, package and README are in step; rooms are layered; imports light; pages clean."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -184,10 +185,23 @@ def test_history_alone_speaks_of_the_plan(path):
 def test_links_in_pages_lead_somewhere():
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
     pages += [ROOT / "results/README.md", ROOT / "experiments/README.md"]
+    pages += ROOT.glob("nbs/trained/*/README.md")
     for page in pages:
         for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_weights_of_the_notebooks_are_small_and_say_where_they_come_from():
+    for folder in (ROOT / "nbs/trained").iterdir():
+        names = {file.name for file in folder.iterdir()}
+        assert names == {"config.json", "last.safetensors", "trained_on.txt", "README.md"}
+        assert sum(file.stat().st_size for file in folder.iterdir()) < 500_000
+        assert "was obtained from" in (folder / "README.md").read_text(encoding="utf-8")
+
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
+        assert not any("/" in config[key] for key in ("data", "out")), "a machine's path"
+        assert config["part"] == "train"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, **by_name)

@@ -13,6 +13,7 @@ from last.runs import (
     RunInfo,
     config_diff,
     continue_info,
+    describe_head,
     load_run,
     load_weights,
     outdated,
@@ -205,6 +206,55 @@ def test_head_of_other_classes_of_the_same_number_is_left_out(run):
     fresh = model.head.weight.clone()
     assert sorted(load_weights(model, run, ["a", "b", "c"])) == ["head.bias", "head.weight"]
     assert torch.equal(model.head.weight, fresh)
+
+
+@pytest.mark.parametrize(
+    "classes, words",
+    [
+        (CLASSES, "head taken over: same classes"),
+        (CLASSES[::-1], "in another order: the head's rows were reordered"),
+        (["a", "b", "c"], "head left out: classes differ"),
+        (["up", "down"], "head left out: classes differ"),
+    ],
+    ids=("same", "reordered", "others", "fewer"),
+)
+@pytest.mark.parametrize("file", ("", "last.safetensors"), ids=("folder", "file"))
+def test_it_is_said_what_became_of_the_head(run, classes, words, file):
+    left_out = load_weights(build_model("nano", "ntu25", len(classes)), run / file, classes)
+    assert words in describe_head(run / file, classes, left_out)
+
+
+def test_weights_without_a_run_name_no_classes(run, tmp_path):
+    alone = tmp_path / "elsewhere.safetensors"
+    alone.write_bytes((run / "last.safetensors").read_bytes())
+    left_out = load_weights(build_model("nano", "ntu25", 3), alone, CLASSES[::-1])
+    assert left_out == []
+    assert describe_head(alone, CLASSES[::-1], left_out).startswith("head taken over: as many")
+
+
+def longer(run, more=20):
+    cfg = settings_of(run)
+    return dataclasses.replace(cfg, epochs=cfg.epochs + more)
+
+
+def test_more_epochs_than_a_finished_run_had_are_another_run(run, info):
+    way = f"finished.*--init {run} --epochs 20 --schedule cosine --out {run}-more$"
+    with pytest.raises(ValueError, match=rf"epochs 70 -> 90.*{way}"):
+        continue_info(run, longer(run), info)
+
+
+def test_more_epochs_than_an_unfinished_run_wants(run, info):
+    (run / "last.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"epochs 70 -> 90.*go on with --epochs 70, or choose"):
+        continue_info(run, longer(run), info)
+
+
+@pytest.mark.parametrize("change", (dict(more=-20), dict(more=20, lr=1.0)), ids=("fewer", "lr too"))
+def test_other_changes_name_no_way_on(run, info, change):
+    more = change.pop("more")
+    cfg = dataclasses.replace(longer(run, more), **change)
+    with pytest.raises(ValueError, match=r"other settings .*; choose another --out$"):
+        continue_info(run, cfg, info)
 
 
 def trained(model="nano", ema=0.0, **versions):

@@ -11,10 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from last.batches import make_loader, predict
+from last.cli import main
 from last.core import check_settings
+from last.parsing import Clip
 from last.preprocessing import PreprocessConfig
 from last.runs import load_run, trained_on
-from last.store import toy_store
+from last.store import toy_store, write_store
 from last.training import (
     SkeletonTask,
     TrainConfig,
@@ -238,6 +240,29 @@ def test_run_without_progress_stops_and_stays_stopped(cfg, tmp_path):
 def test_run_starts_where_the_other_ended(cfg, tmp_path):
     started = train(changed(cfg, tmp_path, init=cfg.out, epochs=1), quiet=True)
     assert started[0]["loss"] < history_of(cfg)[0]["loss"]
+
+
+def test_the_named_way_to_more_epochs_works(cfg, tmp_path, capsys):
+    "The settings that the error names, word for word, on the command line."
+    with pytest.raises(ValueError, match="it is finished") as refused:
+        train(dataclasses.replace(cfg, epochs=6), quiet=True)
+    assert len(history_of(cfg)) == 4
+
+    words = str(refused.value).partition(", use ")[2].split()
+    assert words[:4] == ["--init", cfg.out, "--epochs", "2"]
+    line = ["train", "--data", cfg.data, "--protocol", "given", "--model", "nano", "--warmup", "1"]
+    line += ["--pre.frames", "8", "--device", "cpu", "--threads", "1", *words]
+    assert main(line) == 0
+    assert f"started from {cfg.out}; head taken over: same classes" in capsys.readouterr().out
+    assert trained_on(f"{cfg.out}-more") == trained_on(cfg.out)
+
+
+def test_a_reordered_head_is_told(cfg, store, tmp_path, capsys):
+    "The same two classes, stored in another order."
+    clips = [Clip(f"c{i}", store[i], 1 - i % 2, split="train") for i in range(16)]
+    other = write_store(tmp_path / "store", clips, "ntu25", store.classes[::-1])
+    train(changed(cfg, tmp_path, data=str(other.path), init=cfg.out, epochs=1))
+    assert "another order: the head's rows were reordered" in capsys.readouterr().out
 
 
 def test_missing_starting_weights_are_named(cfg, tmp_path):

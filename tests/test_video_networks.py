@@ -157,6 +157,19 @@ def test_head_for_other_classes_is_left_out(mae, tmp_path):
     assert torch.equal(other.get_features(x), mae.get_features(x))
 
 
+def test_the_head_of_a_run_follows_the_names_of_its_classes(mae, tmp_path, monkeypatch):
+    names = list("abcde")
+    monkeypatch.setattr("last.runs.known_classes", lambda path: names)
+    torch.save(mae.state_dict(), tmp_path / "w.pth")
+    other = VideoMAE(MAE, 5).eval()
+    assert load_video_weights(other, tmp_path / "w.pth", names[::-1]) == []
+    assert torch.equal(other.head.weight, mae.head.weight.flip(0))
+
+    others = ["v", "w", "x", "y", "z"]
+    left_out = load_video_weights(VideoMAE(MAE, 5), tmp_path / "w.pth", others)
+    assert left_out == ["head.weight", "head.bias"]
+
+
 def test_a_missing_head_is_left_out(mae, tmp_path):
     state = {k: v for k, v in mae.state_dict().items() if not k.startswith("head.")}
     torch.save(state, tmp_path / "w.pth")
