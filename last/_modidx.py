@@ -845,7 +845,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'last.skeletons._last': ('skeletons.html#_last', 'last/skeletons.py'),
                                 'last.skeletons._mean_rows': ('skeletons.html#_mean_rows', 'last/skeletons.py'),
                                 'last.skeletons._other_side': ('skeletons.html#_other_side', 'last/skeletons.py'),
-                                'last.skeletons._style': ('skeletons.html#_style', 'last/skeletons.py'),
                                 'last.skeletons.animate_clip': ('skeletons.html#animate_clip', 'last/skeletons.py'),
                                 'last.skeletons.attribute': ('skeletons.html#attribute', 'last/skeletons.py'),
                                 'last.skeletons.draw_clip': ('skeletons.html#draw_clip', 'last/skeletons.py'),

@@ -7,6 +7,7 @@ __all__ = ['SKELETONS', 'plain_name', 'side_of', 'Skeleton', 'make_skeleton', 'p
            'move_pose', 'set_limits', 'hop_distance', 'partition', 'attribute', 'draw_clip', 'animate_clip']
 
 # %% ../nbs/01_skeletons.ipynb #296eeccf
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -449,19 +450,9 @@ _CORE15 = parse_skeleton(
     neck=("neck",),
 )
 
-SKELETONS: dict[str, Skeleton] = {
-    "ntu25": _NTU25,
-    "kinect20": _KINECT20,
-    "utd20": _UTD20,
-    "sbu15": _SBU15,
-    "openpose18": _OPENPOSE18,
-    "coco17": _COCO17,
-    "mediapipe33": _MEDIAPIPE33,
-    "body25": _BODY25,
-    "azure32": _AZURE32,
-    "core15": _CORE15,
-    "hdm05": _HDM05,
-}
+_ROWS = (_NTU25, _KINECT20, _UTD20, _SBU15, _OPENPOSE18, _COCO17, _MEDIAPIPE33)
+_ROWS += (_BODY25, _AZURE32, _CORE15, _HDM05)
+SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in _ROWS}
 
 
 def get_skeleton(
@@ -603,20 +594,16 @@ def partition(
     return np.stack(graphs).astype(np.float32)
 
 # %% ../nbs/01_skeletons.ipynb #115ebb7c
-def _style(person: int) -> str:
-    "The first person is drawn in full lines, the others in dashed ones."
-    return "-" if person == 0 else "--"
-
-
 def attribute(
     fig,  # matplotlib figure; a constrained layout makes room
     credit: str,  # whose data is shown, under which license; empty: no line
 ) -> None:
     "A small gray line below a picture, in as many rows as it needs."
     if credit:
-        size = 8  # pixels, of which a letter is half as wide
-        rows = textwrap.fill(credit, int(fig.bbox.width / (0.55 * size)))
-        fig.supxlabel(rows, x=0.995, ha="right", fontsize=72 * size / fig.dpi, color="0.5")
+        size = 8  # pixels; a letter is at most 0.6 of that wide
+        rows = math.ceil(0.6 * size * len(credit) / fig.bbox.width)
+        text = textwrap.fill(credit, len(credit) // rows + 8)  # rows of about the same length
+        fig.supxlabel(text, x=0.99, ha="right", fontsize=72 * size / fig.dpi, color="0.5")
 
 
 def draw_clip(
@@ -638,7 +625,8 @@ def draw_clip(
 
     for ax, t in zip(axes[0], shown):
         for person, poses in enumerate(clip):
-            draw_pose(ax, poses[t], skeleton, up, _style(person), across=across)
+            style = "--" if person else "-"
+            draw_pose(ax, poses[t], skeleton, up, style, across=across)
         ax.set_title(f"frame {t}", fontsize=8)
 
     set_limits(axes[0], clip, up, across)
@@ -665,8 +653,8 @@ def animate_clip(
     fig, ax = plt.subplots(figsize=(2.6, 2.6), dpi=60, layout="constrained")
     set_limits([ax], clip, up, across)
     attribute(fig, credit)
-    looks = [dict(up=up, across=across, style=_style(person)) for person in range(len(clip))]
-    bodies = [draw_pose(ax, p[0], skeleton, **look) for p, look in zip(clip, looks)]
+    styles = ["--" if person else "-" for person in range(len(clip))]
+    bodies = [draw_pose(ax, p[0], skeleton, up, s, across=across) for p, s in zip(clip, styles)]
 
     pictures = []
     for t in range(0, clip.shape[1], step):

@@ -134,9 +134,9 @@ def test_notebooks_that_show_these_people_say_so():
         pictures = any("image/png" in o.get("data", {}) for c in cells for o in c.outputs)
         if pictures and re.search(r"read_pack\(|read_amc\(kick", code):
             shown.append(path.stem)
-            assert "LICENSE" in code, path.name
+            assert "CREDIT" in code, path.name
 
-    assert {"04_kinematics", "05_hdm05", "09_causal_input"} <= set(shown)
+    assert {"04_kinematics", "05_hdm05", "08_preprocessing", "10_pipeline"} <= set(shown)
 
 
 def test_the_pack_goes_into_another_skeleton(store, tmp_path):
