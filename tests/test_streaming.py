@@ -135,7 +135,9 @@ def test_wrong_shapes_are_named(toy):
 def test_a_clip_network_is_refused(toy, tmp_path):
     folder, _ = toy
     settings = TrainConfig(f"{folder}/store", f"{tmp_path}/run", "given", epochs=1, device="cpu")
-    settings.model, settings.part, settings.pre.frames = "nano", "train", 8
+    settings.model = "nano"
+    settings.part = "train"
+    settings.pre.frames = 8
     train(settings, quiet=True)
     export(ExportConfig(f"{tmp_path}/run", f"{tmp_path}/clip.onnx"))
     for path in ("run", "clip.onnx"):
@@ -222,7 +224,10 @@ def spotted(rows, **settings):
     return found
 
 
-KICK, FADING, OVER, IDLE = (0.1, 0.9, 0), (0.45, 0.5, 0.05), (0.5, 0.3, 0.2), (0, 0.05, 0.95)
+KICK = (0.1, 0.9, 0)
+FADING = (0.45, 0.5, 0.05)
+OVER = (0.5, 0.3, 0.2)
+IDLE = (0, 0.05, 0.95)
 
 
 def test_an_action_begins_when_it_is_clear_and_ends_when_it_is_gone():
@@ -324,7 +329,9 @@ def test_fp16_and_clip_input_are_refused(toy, tmp_path):
     with pytest.raises(ValueError, match="--fp16: a step"):
         export(ExportConfig(f"{folder}/run1", f"{tmp_path}/x.onnx", fp16=True))
     settings = TrainConfig(f"{folder}/store", f"{tmp_path}/run", "given", epochs=1, device="cpu")
-    settings.model, settings.part, settings.pre.frames = "causal-nano", "train", 8
+    settings.model = "causal-nano"
+    settings.part = "train"
+    settings.pre.frames = 8
     train(settings, quiet=True)
     with pytest.raises(ValueError, match=r"without --pre\.causal"):
         export(ExportConfig(f"{tmp_path}/run", f"{tmp_path}/x.onnx"))

@@ -4,8 +4,9 @@
     python experiments/benchmarks/streaming.py day --out results/streaming/day.json
 
 `cost` times one new frame, on one thread, in turns: the step of `causal` (float32 and INT8, its
-input inside, so three frames of four are only put aside), and a clip network that is asked again
-about the last 64 frames. Weights are fresh; they do not change the time. Leave the machine alone.
+input inside, so three frames of four are only put aside), a clip network that is asked again
+about the last 64 frames, and ST-GCN in continual form. Weights are fresh; they do not change the
+time. Leave the machine alone.
 
 `day` lets a trained network watch HDM05's test actors for 24 hours at 30 frames per second, in
 pieces of some thousand frames, and compares its answers at the end with those of a fresh start.
@@ -19,10 +20,12 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
+from torch.utils.flop_counter import FlopCounterMode
 from tyro.conf import Positional
 
 from last.core import environment, write_json
 from last.cost import count_cost
+from last.costgcn import CoSTGCN
 from last.export import Network
 from last.hdm05 import ACTORS, read_pack
 from last.onnx_files import onnx_bytes, onnx_session, quantize
@@ -76,6 +79,41 @@ class Stepping:
         _, _, *self.state = self.session.run(None, feed)
 
 
+class Continual(torch.nn.Module):
+    "A frame more for CoST-GCN, as a module that can be exported."
+
+    def __init__(self, model: CoSTGCN):
+        super().__init__()
+        self.model = model
+
+    def forward(self, frame: torch.Tensor, *state: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        logits, after = self.model.forward_steps(frame, state)
+        return logits[:, -1], logits.sum((1, 2)), *after  # the second as a step has it
+
+
+def continual_file(model: CoSTGCN, V: int) -> bytes:
+    "CoST-GCN as an ONNX file: (N, 3, 1, V) and a state in."
+    state = model.clean_state(2)
+    inputs = {"frames": torch.randn(2, 3, 1, V)}
+    inputs |= {f"state{i}": part for i, part in enumerate(state)}
+    outputs = ["logits", "sum", *[f"next{i}" for i in range(len(state))]]
+    return onnx_bytes(Continual(model).eval(), inputs, outputs)
+
+
+class FrameByFrame:
+    "One frame more for CoST-GCN."
+
+    def __init__(self, file: bytes):
+        self.session = onnx_session(file, 1)
+        self.first, *self.parts = self.session.get_inputs()
+        self.state = [np.zeros((1, *p.shape[1:]), np.float32) for p in self.parts]
+
+    def __call__(self, frame: np.ndarray) -> None:  # (1, V, 3)
+        feed = {part.name: value for part, value in zip(self.parts, self.state)}
+        feed[self.first.name] = frame.transpose(0, 2, 1)[:, :, None]
+        _, _, *self.state = self.session.run(None, feed)
+
+
 class Sliding:
     "One frame more for a clip network: asked about the last T frames, prepared before."
 
@@ -94,6 +132,7 @@ def cost(cfg: Config) -> dict:
     torch.manual_seed(0)
     causal = build_model("causal", skeleton, 120, 12).eval()
     clip = build_model(CLIP, skeleton, 120, 12).eval()
+    continual = CoSTGCN(skeleton, 120).eval()
 
     step = Step(causal, Pipeline(skeleton, PreprocessConfig(causal=True))).eval()
     file = step_file(step)
@@ -106,6 +145,7 @@ def cost(cfg: Config) -> dict:
         "causal": Stepping(file),
         "causal INT8": Stepping(int8),
         "sliding window": Sliding(whole, window[:1].numpy()),
+        "CoST-GCN": FrameByFrame(continual_file(continual, V)),
     }
     frames = body(cfg.rounds, V)[0]
     seconds = {name: [] for name in runs}
@@ -139,7 +179,9 @@ def cost(cfg: Config) -> dict:
         many[streams] = float(streams / 30 / np.mean(spent[40:]))
 
     per_frame = count_cost(causal, skeleton, 64, 1, 12)
-    of_clip = count_cost(clip, skeleton, 64, 1, 12)
+    of_clip = count_cost(clip, skeleton, cfg.frames, 1, 12)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        continual.forward_steps(torch.zeros(1, 3, 1, V), continual.clean_state())
     state = sum(part.nbytes for part in runs["causal"].state)
     return dict(
         per_frame=result,
@@ -149,6 +191,8 @@ def cost(cfg: Config) -> dict:
         clip_macs=of_clip["macs"],
         clip_parameters=of_clip["params"],
         clip_network=CLIP,
+        continual_macs_per_frame=counter.get_total_flops() / 2,
+        continual_parameters=sum(p.numel() for p in continual.parameters()),
         state_bytes=state,
         file_bytes=dict(fp32=len(file), int8=len(int8)),
     )
