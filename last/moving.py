@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .drawing import draw_pose, move_pose, set_limits
 from .runs import Run
-from .skeletons import Skeleton, draw_pose, move_pose, set_limits
+from .skeletons import Skeleton
 
 # %% ../nbs/33_moving.ipynb #0319693f
 AZIMUTH = 30  # degrees between the shoulder line and the picture

@@ -221,7 +221,8 @@ def lossy(N, T, M, seed, lost=0.2, gone=0.1):
 def test_input_in_pieces_is_the_whole(T, M, seed, gone):
     x = lossy(2, T, M, seed, gone=gone)
     whole, mask, last = causal_input(x, clean_input_state(2, M, UTD), UTD)
-    state, parts, masks = clean_input_state(2, M, UTD), [], []
+    state = clean_input_state(2, M, UTD)
+    parts, masks = [], []
     for piece in x.split(cut(T, 1, seed), 2):
         features, there, state = causal_input(piece, state, UTD)
         parts.append(features)

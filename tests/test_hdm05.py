@@ -126,7 +126,7 @@ def test_the_license_lies_beside_the_data():
 
 
 def test_notebooks_that_show_these_people_say_so():
-    "Their pictures carry the line that the license asks for (`last.skeletons.attribute`)."
+    "Their pictures carry the line that the license asks for (`last.drawing.attribute`)."
     shown = []
     for path in sorted((ROOT / "nbs").glob("*.ipynb")):
         cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]

@@ -10,18 +10,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from PIL import Image
 
-from last.skeletons import (
-    SKELETONS,
-    animate_clip,
-    attribute,
-    draw_clip,
-    draw_pose,
-    get_skeleton,
-    hop_distance,
-    parse_skeleton,
-    partition,
-    set_limits,
-)
+from last.drawing import animate_clip, attribute, draw_clip, draw_pose, set_limits
+from last.skeletons import SKELETONS, get_skeleton, hop_distance, parse_skeleton, partition
 
 KINDS = ("last", "directed")
 every_skeleton = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)

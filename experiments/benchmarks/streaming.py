@@ -222,7 +222,9 @@ def day(cfg: Config) -> dict:
         return torch.cat(answers), tuple(state)
 
     fresh, state = watch(film, step.clean_state())
-    largest, begin, last = [], time.monotonic(), fresh
+    last = fresh
+    largest = []
+    begin = time.monotonic()
     for _ in range(total // len(film) - 1):
         last, state = watch(film, state)
         largest.append(max(float(part.abs().nan_to_num().max()) for part in state))
