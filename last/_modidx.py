@@ -332,6 +332,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'last.evaluation.clips_to_test': ('evaluation.html#clips_to_test', 'last/evaluation.py'),
                                  'last.evaluation.confusion_list': ('evaluation.html#confusion_list', 'last/evaluation.py'),
                                  'last.evaluation.describe_confusion': ('evaluation.html#describe_confusion', 'last/evaluation.py'),
+                                 'last.evaluation.early_recognition': ('evaluation.html#early_recognition', 'last/evaluation.py'),
                                  'last.evaluation.evaluate': ('evaluation.html#evaluate', 'last/evaluation.py'),
                                  'last.evaluation.read_history': ('evaluation.html#read_history', 'last/evaluation.py'),
                                  'last.evaluation.results_file': ('evaluation.html#results_file', 'last/evaluation.py'),

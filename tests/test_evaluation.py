@@ -95,3 +95,36 @@ def test_the_worst_confusions_are_told(cfg, tmp_path):
     text = summary({**result, "confusions": [row]})
     assert "most often confused: up taken for down (3 of 12)" in text
     assert "confused" not in summary({**result, "confusions": []})
+
+
+def test_early_recognition_ends_with_the_whole_clip_and_knows_no_later_frame(tmp_path):
+    from last.evaluation import SHARES, early_recognition
+    from last.runs import load_run
+    from last.store import Store, toy_store
+    from last.training import TrainConfig, train
+
+    store = toy_store(tmp_path / "store", classes=3)
+    where = str(tmp_path / "store"), str(tmp_path / "run"), "given"
+    settings = TrainConfig(*where, model="nano", epochs=4, lr=4e-3, batch=8, device="cpu")
+    settings.pre.frames = 16
+    train(settings, quiet=True)
+    run, numbers = load_run(tmp_path / "run"), store.part("given", "test")
+    result = evaluate(EvaluateConfig(where[1], where[0], early=True, device="cpu"))
+    early = result["early"]
+    assert early["shares"] == list(SHARES)
+    assert early["top1"][-1] == pytest.approx(result["metrics"]["top1"], abs=1e-3)
+    assert early["mean"] == pytest.approx(sum(early["top1"]) / 10)
+    assert "before the end" in summary(result)
+
+    class Beginning:
+        "A store whose clips lack their second half."
+
+        index = store.index
+
+        def __getitem__(self, n):
+            clip = Store(where[0])[n].copy()
+            clip[:, -(-clip.shape[1] // 2) :] = 9
+            return clip
+
+    half = early_recognition(run, Beginning(), numbers)
+    assert half["top1"][:5] == early["top1"][:5]
