@@ -26,7 +26,6 @@ from .contract import SkeletonModel
 from .core import Command, write_atomic
 from .onnx_files import add_metadata, onnx_bytes, onnx_session, quantizable_nodes, quantize
 from .pipeline import Pipeline
-from .preprocessing import PreprocessConfig
 from .recognizer import feeds_of, joint_feed, logits_of_run, needs_mask, one_person
 from .runs import Run, load_run, trained_on
 from .steps import Step, compare_steps, step_feeds, step_file
