@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "prepare": "info.PREPARE",
     "info": "info.INFO",
     "train": "training.TRAIN",
+    "floor": "floor.FLOOR",
     "evaluate": "evaluation.EVALUATE",
     "ensemble": "scores.ENSEMBLE",
     "report": "report.REPORT",

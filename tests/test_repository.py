@@ -206,9 +206,11 @@ def test_weights_of_the_notebooks_are_small_and_say_where_they_come_from():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, **by_name)
 def test_a_notebook_names_its_kernel(path):
-    "JupyterLab opens it without asking for one."
-    kernel = nbformat.read(path, 4).metadata.kernelspec
-    assert kernel == dict(name="python3", display_name="python3", language="python")
+    "JupyterLab opens it without asking for one, and colors its code before a kernel runs."
+    metadata = nbformat.read(path, 4).metadata
+    kernel = dict(name="python3", display_name="python3", language="python")
+    assert metadata.kernelspec == kernel
+    assert metadata.get("language_info", {}).get("name") == "python"
 
 
 def test_hints_name_the_one_distribution():
