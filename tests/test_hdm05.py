@@ -132,7 +132,8 @@ def test_notebooks_that_show_these_people_say_so():
         cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
         code = "\n".join(c.source for c in cells if not c.source.startswith("#| export"))
         pictures = any("image/png" in o.get("data", {}) for c in cells for o in c.outputs)
-        if pictures and re.search(r"read_pack\(|read_amc\(kick", code):
+        drawn = re.search(r"draw_(pose|clip)\(|animate_clip\(|read_amc\(kick", code)
+        if pictures and drawn and re.search(r"read_pack\(|read_amc\(kick", code):
             shown.append(path.stem)
             assert "CREDIT" in code, path.name
 
