@@ -33,7 +33,7 @@ class Step(nn.Module):
         self,
         N: int = 1,  # streams
     ) -> tuple[Tensor, ...]:
-        "Zeros: a count of steps, the input's state, the network's state."
+        "Zeros: has it begun?, the input's state, the network's state."
         state = torch.zeros(N, 1), *self.first_input(N), *self.model.clean_state(N, self.persons)
         return tuple(torch.zeros_like(part) for part in state)
 
@@ -52,15 +52,15 @@ class Step(nn.Module):
         x = frames.permute(0, 3, 1, 2, 4)  # (N, C, T, V, M)
 
         first = self.first_input(1)
-        steps, before = state[0], list(state[1 : 1 + len(first)])
+        begun, before = state[0], list(state[1 : 1 + len(first)])
         for i, part in enumerate(first):
-            unused = (steps == 0).view(-1, *[1] * (part.ndim - 1))
+            unused = (begun == 0).view(-1, *[1] * (part.ndim - 1))
             before[i] = torch.where(unused, part.to(x), before[i])
 
         features, mask, after = causal_input(x, tuple(before), self.skeleton)
         memory = state[1 + len(first) :]
         logits, seen, memory = self.model.answer_steps(features, mask, memory)
-        return logits.softmax(-1), seen.to(x.dtype), steps + 1, *after, *memory
+        return logits.softmax(-1), seen.to(x.dtype), torch.ones_like(begun), *after, *memory
 
     def forward(
         self,
