@@ -79,10 +79,10 @@ def step_inputs(step: Step, frames: Tensor, state: tuple[Tensor, ...]) -> dict[s
 
 def step_file(step: Step) -> bytes:
     "A step as an ONNX file."
-    V, C, M = step.skeleton.V, 3, step.persons
-    frames = torch.randn(2, step.frames, V, C, M)
+    frames = torch.randn(2, step.frames, step.skeleton.V, 3, step.persons)
+    frames = frames[..., 0] if step.persons == 1 else frames
     state = step.clean_state(2)
-    inputs = step_inputs(step, frames[..., 0] if M == 1 else frames, state)
+    inputs = step_inputs(step, frames, state)
     outputs = ["probabilities", "seen", *[f"next{i}" for i in range(len(state))]]
     return onnx_bytes(step.eval(), inputs, outputs)
 

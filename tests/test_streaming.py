@@ -2,7 +2,10 @@
 
 import io
 import json
+import re
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -335,3 +338,17 @@ def test_fp16_and_clip_input_are_refused(toy, tmp_path):
     train(settings, quiet=True)
     with pytest.raises(ValueError, match=r"without --pre\.causal"):
         export(ExportConfig(f"{tmp_path}/run", f"{tmp_path}/x.onnx"))
+
+
+def test_the_lines_of_the_model_card_are_enough(toy, tmp_path, monkeypatch):
+    page = Path(__file__).parent.parent / "docs/model_card.md"
+    code = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)[1]
+    shutil.copy(toy[0] / "file1.onnx", tmp_path / "step.onnx")
+    frames = walk(22)[:, 0]
+    np.save(tmp_path / "clip.npy", frames)
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(code, found)
+    expected = StreamingRecognizer(toy[0] / "file1.onnx").forward_steps(frames)[-1]
+    np.testing.assert_allclose(found["p"][0], expected, atol=1e-6)
+    assert found["seen"][0] == 1
