@@ -48,7 +48,9 @@ class Resampler:
     ) -> Iterator[tuple[float, np.ndarray]]:  # moments and frames that are now known
         "A new frame."
         if self.last is None:
-            self.last, self.start, self.given = (time, frame), time, 1
+            self.last = time, frame
+            self.start = time
+            self.given = 1
             yield time, frame
             return
 
