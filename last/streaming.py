@@ -229,7 +229,9 @@ class StreamingRecognizer:
 
     def check_frame(self, frame: np.ndarray) -> np.ndarray:  # (N, M, V, C)
         "A frame in its full shape; further persons are left out, missing ones are NaN."
-        V, M, N = self.skeleton.V, self.stepper.persons, self.streams
+        V = self.skeleton.V
+        M = self.stepper.persons
+        N = self.streams
         poses = np.asarray(frame, np.float32)
         if N == 1:
             poses = poses[None]
