@@ -174,6 +174,7 @@ class StreamingRecognizer:
         self.classes = self.stepper.classes
         self.skeleton = self.stepper.skeleton
         self.streams = streams
+        self.answers = 0  # steps so far
         self.clean_state()
 
     @property
@@ -187,7 +188,6 @@ class StreamingRecognizer:
         self.pending: list[np.ndarray] = []  # frames of the step that is not complete
         self.answer = np.full((self.streams, len(self.classes)), np.nan, np.float32)
         self.resampler = Resampler(self.stepper.rate)
-        self.answers = 0  # steps so far
 
     reset = clean_state
 
@@ -427,18 +427,30 @@ def stream(cfg: StreamConfig) -> dict:  # frames, answers, events
     "Read, answer, print."
     recognizer = StreamingRecognizer(cfg.run)
     spotter = ActionSpotter(recognizer.classes, cfg.on, cfg.off)
+    nobody = np.full(len(recognizer.classes), np.nan)
     frames = answers = 0
     events = []
-    for time, frame in read_frames(cfg.source, recognizer.stepper.rate):
-        p = recognizer.forward_step(frame, time)
-        frames += 1
-        if recognizer.answers == answers:
-            continue
 
-        answers = recognizer.answers
-        event = spotter.update(time, p)
-        events += [event] if event is not None and event.end is None else []
-        print(json.dumps(describe_answer(time, p, recognizer.classes, cfg.top, event)), flush=True)
+    def report(time: float, p: np.ndarray, event: Event | None) -> None:
+        line = describe_answer(time, p, recognizer.classes, cfg.top, event)
+        print(json.dumps(line), flush=True)
+
+    before = None
+    for time, frame in read_frames(cfg.source, recognizer.stepper.rate):
+        if before is not None and time - before > FORGOTTEN:  # what went on has ended there
+            ended = spotter.update(before, nobody)
+            if ended is not None:
+                report(before, nobody, ended)
+
+        p = recognizer.forward_step(frame, time)
+        before = time
+        frames += 1
+        if recognizer.answers > answers:
+            answers = recognizer.answers
+            event = spotter.update(time, p)
+            report(time, p, event)
+            if event is not None and event.end is None:
+                events.append(event)
 
     return dict(frames=frames, answers=answers, events=events)
 

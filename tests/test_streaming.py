@@ -302,6 +302,18 @@ def test_command_counts_what_it_saw(toy, tmp_path, capsys):
     assert '"event": {"begins":' in capsys.readouterr().out
 
 
+def test_an_action_does_not_go_on_through_a_long_gap(toy, tmp_path, capsys):
+    times = [*np.arange(24) / 30, *(np.arange(24) / 30 + 60)]
+    (tmp_path / "film.jsonl").write_text(lines_of(walk(48), times), encoding="utf-8")
+    film = str(tmp_path / "film.jsonl")
+    stream(StreamConfig(str(toy[0] / "file1.onnx"), film, on=0.02, off=0.01))
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    events = [(row["time"], *row["event"]) for row in rows if "event" in row]
+    assert [name for _, name in events] == ["begins", "ends", "begins"]
+    assert events[1][0] == round(23 / 30, 3)
+    assert len(rows) == 6 + 1 + 6  # answers, the end, answers
+
+
 @pytest.mark.parametrize(
     "line", ["{", '{"time": 1}', '{"joints": 5}', '{"joints": [[1, "a", 2]]}', "[]"]
 )
