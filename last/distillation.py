@@ -454,7 +454,7 @@ class DistillTask(SkeletonTask):
             if run.info.classes != list(self.store.classes):
                 raise ValueError(f"{folder}: other classes than {cfg.data}, or in another order")
 
-            for name in ("frames", "persons", "sampling"):
+            for name in ("frames", "persons", "sampling", "causal"):
                 own, found = getattr(cfg.pre, name), getattr(run.pipeline.pre, name)
                 if own != found:
                     raise ValueError(

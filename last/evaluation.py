@@ -187,7 +187,8 @@ def summary(result: dict) -> str:
 
     where = f"{result['dataset']} {result['protocol']} {result['part']}"
     shape = f"T={config['pre']['frames']}, M={config['pre']['persons']}"
-    how = f"{config['model']}, {config['pre']['stream']} stream, {shape}"
+    read = "causal input" if config["pre"].get("causal") else f"{config['pre']['stream']} stream"
+    how = f"{config['model']}, {read}, {shape}"
     training = f"{result['epochs_trained']} epochs, seed {config['seed']}"
 
     worst = sorted(found["per_class"].items(), key=lambda entry: entry[1])[:3]

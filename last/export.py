@@ -355,6 +355,11 @@ def export(cfg: ExportConfig) -> dict:
         file, check = build_step(run, cfg, clips)
         facts = dict(input="steps", stride=str(run.model.stride), rate=str(run.pipeline.pre.rate))
         compared = f"steps of {compared}"
+    elif run.pipeline.pre.causal:
+        raise ValueError(
+            f"{cfg.run}: trained with --pre.causal, whose clips have any length; "
+            f"then only causal networks become a file, and {run.info.model} is none"
+        )
     else:
         file = build_file(run, cfg, clips)
         check = verify_file(file, run, clips, cfg.joints)

@@ -337,13 +337,14 @@ PRESETS: dict[str, LASTConfig] = {
 
 def preset(
     name: str,  # of a preset, perhaps followed by changes: "reference attention=softmax shift=0.25"
+    table: dict[str, LASTConfig] = PRESETS,
 ) -> LASTConfig:
     "The configuration behind a preset's name."
     first, *changes = name.split()
-    if first not in PRESETS:
-        raise ValueError(f"unknown preset {first!r}; known: {', '.join(PRESETS)}")
+    if first not in table:
+        raise ValueError(f"unknown preset {first!r}; known: {', '.join(table)}")
 
-    return override(PRESETS[first], changes)
+    return override(table[first], changes)
 
 
 def override(

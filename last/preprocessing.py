@@ -445,7 +445,7 @@ class PreprocessConfig:
     crop_train: tuple[float, float] = (0.5, 1.0)  # fraction of the valid frames in a training crop
     crop_test: float = 1.0  # fraction of the valid frames in a test crop, from the middle
     # as a stream: every frame from what came before it (see `09_causal_input`); then `frames` is
-    # the window of training, and center, align, scale, sampling, stream, crop_test have no effect
+    # the window of training, and center, align, scale, sampling, stream, crop_test stay as they are
     causal: bool = False
     rate: float = 30.0  # causal: frames per second of the clips
 

@@ -52,9 +52,10 @@ def _builder(
 
         return partial(LAST, preset(name))
     if target == "causal.CausalLAST":
-        from last.causal import CausalLAST, causal_preset
+        from last.causal import CAUSAL, CausalLAST
+        from last.model import preset
 
-        return partial(CausalLAST, causal_preset(name))
+        return partial(CausalLAST, preset(name, CAUSAL))
     if changes:
         targets = ("model.LAST", "causal.CausalLAST")
         presets = ", ".join(name for name, built in NETWORKS.items() if built in targets)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from last.augmentation import AugmentConfig
-from last.causal import CAUSAL, CausalConfig, CausalLAST, causal_preset
+from last.causal import CAUSAL, CausalConfig, CausalLAST
 from last.causal_input import (
     PATIENCE,
     causal_input,
@@ -16,6 +16,7 @@ from last.causal_input import (
     to_room,
     window_moments,
 )
+from last.model import preset
 from last.pipeline import Pipeline
 from last.preprocessing import PreprocessConfig, collate
 from last.skeletons import SKELETONS, get_skeleton
@@ -36,7 +37,7 @@ CHANGES = [
 def network(changes, skeleton=UTD, seed=0):
     "Small, with statistics that are not those of fresh norms."
     torch.manual_seed(seed)
-    model = CausalLAST(causal_preset(f"causal-nano {changes}"), skeleton, 5, 12)
+    model = CausalLAST(preset(f"causal-nano {changes}", CAUSAL), skeleton, 5, 12)
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             if "running_mean" in name:
@@ -106,7 +107,7 @@ def test_every_skeleton(skeleton):
 @torch.no_grad()
 def test_every_name(name):
     torch.manual_seed(0)
-    model = CausalLAST(causal_preset(f"{name} attention=linear"), UTD, 5, 12).eval()
+    model = CausalLAST(preset(f"{name} attention=linear", CAUSAL), UTD, 5, 12).eval()
     x, mask = torch.randn(2, 12, 24, 20, 2), torch.rand(2, 24, 2) < 0.8
     whole, _ = model.forward_steps(x, mask, model.clean_state(2, 2))
     found = in_pieces(model, x, mask, [4, 8, 12])

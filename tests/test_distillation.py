@@ -315,6 +315,10 @@ def test_a_student_of_runs_records_them(taught, place, bones):
         (dict(teacher="x.npz"), "found both"),
         (dict(gamma=1.0), "gamma needs a teacher with features in a file"),
         (dict(pre=PreprocessConfig(frames=12)), r"t1: was trained with pre.frames 8, .* has 12"),
+        (
+            dict(pre=PreprocessConfig(frames=8, causal=True)),
+            r"t1: was trained with pre.causal False, .* has True",
+        ),
         (dict(part="fit"), "clips that are not in the fit part of given"),
         (dict(teachers=["nowhere"]), "nowhere: no run here"),
     ],

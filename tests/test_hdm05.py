@@ -148,3 +148,11 @@ def test_the_pack_goes_into_another_skeleton(store, tmp_path):
     kinect = prepare(PrepareConfig(out=str(tmp_path / "ntu"), as_skeleton="ntu25", up="-y"))
     assert kinect.points.shape[1:] == (25, 3)
     assert np.nanmean(kinect.points[:, 3, 1]) < 0  # heads down, as was asked for
+
+
+def test_the_demo_has_the_recipe_that_was_measured():
+    import yaml
+
+    config = yaml.safe_load((ROOT / "last/configs/hdm05.yaml").read_text(encoding="utf-8"))
+    grid = yaml.safe_load((ROOT / "experiments/grids/real_hdm05.yaml").read_text(encoding="utf-8"))
+    assert config == grid["settings"] | {"protocol": "xsub", "part": "train"}

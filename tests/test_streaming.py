@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import last
 from last.cli import main
+from last.evaluation import EvaluateConfig, evaluate, summary
 from last.export import ExportConfig, export
 from last.preprocessing import PreprocessConfig
 from last.runs import load_run
@@ -364,3 +365,17 @@ def test_the_lines_of_the_model_card_are_enough(toy, tmp_path, monkeypatch):
     expected = StreamingRecognizer(toy[0] / "file1.onnx").forward_steps(frames)[-1]
     np.testing.assert_allclose(found["p"][0], expected, atol=1e-6)
     assert found["seen"][0] == 1
+
+
+def test_a_clip_network_that_reads_a_stream_is_no_file(toy, tmp_path):
+    folder, _ = toy
+    pre = PreprocessConfig(frames=16, causal=True)
+    where = f"{folder}/store", f"{tmp_path}/run", "given"
+    train(TrainConfig(*where, model="nano", pre=pre, epochs=1, device="cpu"), quiet=True)
+    with pytest.raises(ValueError, match="only causal networks become a file, and nano is none"):
+        export(ExportConfig(where[1], f"{tmp_path}/x.onnx"))
+
+
+def test_a_summary_says_what_a_causal_network_reads(toy):
+    cfg = EvaluateConfig(f"{toy[0]}/run1", f"{toy[0]}/store", device="cpu")
+    assert ", causal input, T=16" in summary(evaluate(cfg))
