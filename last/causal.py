@@ -352,15 +352,21 @@ class CausalLAST(LAST):
             self.answers = logits, seen
         return logits[:, -1]
 
-    def extra_loss(self, labels: Tensor) -> Tensor:
+    def extra_loss(
+        self,
+        labels: Tensor,  # (N,), or (N, T) where frames have labels of their own
+    ) -> Tensor:
         "The mean cross-entropy of all answers of the batch that was just seen, not only the last."
         if self.answers is None:
             raise RuntimeError("extra_loss belongs to a batch that was just seen in training")
 
         logits, seen = self.answers
         self.answers = None
-        wanted = labels[:, None].expand_as(seen)[seen]
-        return F.cross_entropy(logits.float()[seen], wanted)
+        if labels.ndim == 1:
+            wanted = labels[:, None].expand_as(seen)
+        else:  # of the last frame of each step
+            wanted = labels[:, self.stride - 1 :: self.stride]
+        return F.cross_entropy(logits.float()[seen], wanted[seen])
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "answers": None}  # copies and pickles are without it
