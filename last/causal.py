@@ -87,6 +87,8 @@ class CausalConfig(LASTConfig):
     half_lives: tuple[int, ...] = (16, 32, 64, 128)  # of the heads of attention, in frames
     graph_half_life: int = 64  # of the running mean behind the dynamic graph, in frames
     memory: tuple[int, ...] = (16, 64)  # half-lives of the means before the classifier, in frames
+    # probability that a training clip meets a memory of other clips instead of an empty one
+    carry: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
@@ -98,6 +100,8 @@ class CausalConfig(LASTConfig):
             raise ValueError(f"{len(self.offsets)} offsets of {self.shift:g} of the channels each")
         if min(*self.half_lives, *self.memory, self.graph_half_life) < 1:
             raise ValueError("half-lives must be at least one frame")
+        if not 0 <= self.carry < 1:
+            raise ValueError(f"carry: expected a probability below 1, found {self.carry:g}")
 
 # %% ../nbs/16_causal.ipynb #49069551
 def shifts_from_past(
@@ -247,6 +251,7 @@ class CausalLAST(LAST):
 
     block_type = CausalBlock
     answers: tuple[Tensor, Tensor] | None = None  # of the last training batch, for `extra_loss`
+    carried: State | None = None  # what is remembered after the last training batch
 
     def __init__(
         self,
@@ -257,6 +262,7 @@ class CausalLAST(LAST):
     ):
         super().__init__(cfg, skeleton, classes, in_channels)
         self.memory = cfg.memory
+        self.carry = cfg.carry
         self.head = nn.Linear(len(cfg.memory) * cfg.channels[-1], classes)
 
         self.stride = cfg.patch  # frames per answer
@@ -346,11 +352,27 @@ class CausalLAST(LAST):
         missing = -T % self.stride  # frames without anybody fill up the last step
         x = F.pad(x, (0, 0, 0, 0, 0, missing))
         mask = F.pad(mask, (0, 0, 0, missing))
-        state = tuple(part.to(x.device) for part in self.clean_state(N, M))
-        logits, seen, _ = self.answer_steps(x, mask, state)
+        logits, seen, after = self.answer_steps(x, mask, self.first_state(N, M, x.device))
         if self.training:
             self.answers = logits, seen
+            self.carried = tuple(part.detach() for part in after) if self.carry else None
         return logits[:, -1]
+
+    def first_state(self, N: int, M: int, device: torch.device) -> State:
+        "Nothing; in training, some rows remember what the batch before ended with."
+        empty = tuple(part.to(device) for part in self.clean_state(N, M))
+        if not self.training or self.carried is None or len(self.carried[0]) < N:
+            return empty
+
+        keep = torch.rand(N, device=device) < self.carry
+        rows = [keep.view(-1, *[1] * (part.ndim - 1)) for part in empty]
+        before = zip(rows, self.carried, empty)
+        return tuple(torch.where(row, past[:N], none) for row, past, none in before)
+
+    def train(self, mode: bool = True) -> "CausalLAST":
+        "As always; nothing is carried into an epoch."
+        self.carried = None
+        return super().train(mode)
 
     def extra_loss(
         self,
@@ -369,7 +391,7 @@ class CausalLAST(LAST):
         return F.cross_entropy(logits.float()[seen], wanted[seen])
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "answers": None}  # copies and pickles are without it
+        return {**self.__dict__, "answers": None, "carried": None}  # copies are without them
 
 # %% ../nbs/16_causal.ipynb #7e73dc06
 CAUSAL: dict[str, CausalConfig] = {

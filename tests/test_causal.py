@@ -337,3 +337,50 @@ def test_training_windows_have_the_wanted_length_and_a_seed():
 def test_settings_without_effect_are_refused(change):
     with pytest.raises(ValueError, match=f"pre.causal: has no use for {next(iter(change))}"):
         PreprocessConfig(causal=True, **change)
+
+
+# Memories that are carried from batch to batch in training
+
+
+def trained_on_twice(changes, second=8):
+    "A network in training that has seen one batch, its answers to the next, and that batch."
+    torch.manual_seed(0)
+    model = network(changes).train()
+    for part in model.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            part.eval()
+    g = torch.Generator().manual_seed(1)
+    one, two = torch.randn(2, 8, 12, 16, UTD.V, 1, generator=g).unbind(0)
+    model(one)
+    model.answers = None
+    torch.manual_seed(2)
+    model(two[:second])
+    return model, model.answers[0], two[:second]
+
+
+def test_a_memory_is_carried_into_some_rows():
+    model, answers, x = trained_on_twice("carry=0.5 dropout=0")
+    plain = model.eval()(x)
+    changed = (answers[:, -1] - plain).abs().amax(1) > 1e-4
+    assert 0 < changed.sum() < len(x)
+
+
+def test_a_smaller_last_batch_carries_too():
+    model, answers, x = trained_on_twice("carry=0.99 dropout=0", second=3)
+    assert ((answers[:, -1] - model.eval()(x)).abs().amax(1) > 1e-4).any()
+
+
+def test_nothing_is_carried_without_being_asked_for():
+    model, answers, x = trained_on_twice("dropout=0")
+    torch.testing.assert_close(answers[:, -1], model.eval()(x))
+    assert model.carried is None
+
+
+def test_nothing_is_carried_into_an_epoch():
+    model, _, x = trained_on_twice("carry=0.9 dropout=0")
+    assert model.carried is not None
+    assert not any(part.requires_grad for part in model.carried)
+    model.train()
+    assert model.carried is None
+    with pytest.raises(ValueError, match="carry: expected a probability below 1"):
+        network("carry=1.5")
