@@ -60,7 +60,8 @@ class TrainConfig:
     optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd is with Nesterov momentum 0.9
     lr: float = 1e-3  # peak learning rate (sgd wants about 0.05)
     weight_decay: float = 1e-4  # for all weights
-    schedule: Literal["restarts", "cosine"] = "restarts"  # cosine with warm restarts, or one cosine
+    # cosine with warm restarts, one cosine, or no fall at all (for averaged weights: --ema)
+    schedule: Literal["restarts", "cosine", "flat"] = "restarts"
     warmup: int = 5  # epochs of linear warm-up
     clip: float = 1.0  # largest gradient norm; 0: no clipping
     label_smoothing: float = 0.0  # probability taken from the true class and spread over all
@@ -87,7 +88,7 @@ class TrainConfig:
 # %% ../nbs/31_training.ipynb #0f2aa83f
 def cycles(epochs: int, schedule: str = "restarts") -> list[tuple[int, int]]:
     "(start, length) of the cycles that begin within `epochs`."
-    if schedule == "cosine":
+    if schedule != "restarts":
         return [(0, epochs)]
 
     found = []
@@ -116,6 +117,8 @@ def lr_at(
     "Learning rate after e epochs (Loshchilov and Hutter, ICLR 2017)."
     if e < warmup:
         return peak * e / warmup
+    if schedule == "flat":
+        return peak
 
     if schedule == "cosine":
         start, length = warmup, max(epochs - warmup, 1)
