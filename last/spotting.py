@@ -179,9 +179,7 @@ def spotted(
 def answer_streams(
     run: str | Path,  # a causal run's folder, or a file of its step
     streams: list[np.ndarray],  # each (T, M, V, C)
-) -> tuple[
-    list[np.ndarray], list[str], int
-]:  # (T, K) probabilities each; K names; frames per answer
+) -> tuple[list[np.ndarray], list[str], int]:  # (T, K) probabilities each; K names; frames per answer
     "What the network says after every frame."
     recognizer = StreamingRecognizer(run, len(streams))
     longest = max(map(len, streams))
@@ -206,8 +204,8 @@ def measure(
     nothing: int,  # true label of the frames between two actions
     every: int,  # frames between two answers
     rate: float,  # frames per second
-    on: float = 0.6,  # probability at which an action begins
-    off: float = 0.4,  # probability at which it ends
+    on: float = 0.4,  # probability at which an action begins
+    off: float = 0.2,  # probability at which it ends
 ) -> dict:
     "Frame accuracy, F1@50, delay and false alarms."
     answers = [np.where(np.isnan(some[:, 0]), nothing, some.argmax(1)) for some in p]
@@ -257,8 +255,8 @@ class SpotConfig:
     streams: int = 8  # side by side; each holds its share of the clips
     least: float = 2.0  # seconds of nothing before a clip, at least
     most: float = 8.0  # and at most
-    on: float = 0.6  # probability at which an action begins
-    off: float = 0.4  # probability at which it ends
+    on: float = 0.4  # probability at which an action begins
+    off: float = 0.2  # probability at which it ends
     seed: int = 0  # of the order of the clips and of the idle time
     out: str = ""  # JSON; default: streams_<protocol>_<part>.json in the run's folder
 
@@ -301,7 +299,9 @@ def spot(cfg: SpotConfig) -> dict:
     info, store = RunInfo.read(cfg.run), Store(cfg.data)
     frames, what = streams_of(cfg, store, info)
     p, classes, every = answer_streams(cfg.run, frames)
-    found = measure(p, what, classes, len(store.classes), every, info.pre.rate, cfg.on, cfg.off)
+    found = measure(
+        p, what, classes, len(store.classes), every, info.pre.rate, cfg.on, cfg.off
+    )
     protocol = cfg.protocol or info.protocol
     result = dict(
         dataset=store.dataset.name,

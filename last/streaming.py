@@ -315,8 +315,8 @@ class ActionSpotter:
     def __init__(
         self,
         classes: list[str],
-        on: float = 0.6,  # probability at which an action begins
-        off: float = 0.4,  # probability at which it ends
+        on: float = 0.4,  # probability at which an action begins
+        off: float = 0.2,  # probability at which it ends
         confirm: int = 3,  # answers in a row that a beginning needs
     ):
         if not 0 < off <= on < 1:
@@ -361,8 +361,8 @@ class StreamConfig:
     # JSON lines, a .npy clip (T, V, 3) or (M, T, V, 3), or - for the standard input
     source: str = "-"
     top: int = 3  # classes per answer
-    on: float = 0.6  # probability at which an action begins
-    off: float = 0.4  # probability at which it ends
+    on: float = 0.4  # probability at which an action begins
+    off: float = 0.2  # probability at which it ends
 
 
 def read_frames(
