@@ -126,6 +126,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'last.causal.DecayAttention.__init__': ('causal.html#decayattention.__init__', 'last/causal.py'),
                              'last.causal.DecayAttention.clean_state': ('causal.html#decayattention.clean_state', 'last/causal.py'),
                              'last.causal.DecayAttention.steps': ('causal.html#decayattention.steps', 'last/causal.py'),
+                             'last.causal.gated': ('causal.html#gated', 'last/causal.py'),
                              'last.causal.shifts_from_past': ('causal.html#shifts_from_past', 'last/causal.py')},
             'last.causal_input': { 'last.causal_input.and_before': ('causal_input.html#and_before', 'last/causal_input.py'),
                                    'last.causal_input.body_coordinates': ('causal_input.html#body_coordinates', 'last/causal_input.py'),

@@ -215,7 +215,11 @@ class SkeletonTask(Task):
 
     def model(self) -> nn.Module:
         classes, channels = len(self.classes), self.cfg.pre.channels
-        return build_model(self.cfg.model, self.store.skeleton, classes, channels)
+        model = build_model(self.cfg.model, self.store.skeleton, classes, channels)
+        if getattr(model, "gate", False) and NOTHING not in self.classes:
+            raise ValueError("gate: there is a class for nothing only with --aug.untrimmed-p")
+
+        return model
 
     def start_from(self, model: nn.Module) -> str:
         left_out = load_weights(model, self.cfg.init, self.classes)
