@@ -30,6 +30,7 @@ CHANGES = [
     "temporal=shift",
     "temporal=shift+depthwise dynamic=tanh",
     "patch=1 strides=1,1,1 channels=16,24,24",
+    "gate=true memory=4,16,64",
     "patch=1 strides=2,2,2 channels=16,24,24 attention=linear attention_from=1",
 ]
 

@@ -175,7 +175,8 @@ def taught(request, tmp_path_factory):
     toy_store(folder / "store", clips=32, classes=3)
     pre = PreprocessConfig(frames=32, causal=True, persons=request.param)
     cfg = TrainConfig(f"{folder}/store", f"{folder}/run", "given", pre=pre, epochs=2, warmup=0)
-    cfg.model = "causal-nano channels=16,16 strides=1,2"
+    gate = ("", " gate=true")[request.param - 1]
+    cfg.model = f"causal-nano channels=16,16 strides=1,2{gate}"
     cfg.part, cfg.device, cfg.batch = "train", "cpu", 8
     cfg.aug.untrimmed_p = 0.5
     train(cfg, quiet=True)
@@ -225,6 +226,11 @@ def test_what_is_refused(taught):
     cfg = TrainConfig(data, f"{taught}/other", "given", model="nano", device="cpu")
     cfg.aug.untrimmed_p = 0.5
     with pytest.raises(ValueError, match=r"needs --pre\.causal"):
+        train(cfg, quiet=True)
+
+    cfg = TrainConfig(data, f"{taught}/other", "given", model="causal-nano gate=true", device="cpu")
+    cfg.pre.causal = True
+    with pytest.raises(ValueError, match="class for nothing only with"):
         train(cfg, quiet=True)
 
     taught_by = DistillConfig(data, f"{taught}/other", "given", model="causal-nano", device="cpu")
