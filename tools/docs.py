@@ -172,20 +172,24 @@ def toctree(entries: list[str], caption: str = "", **options) -> str:
     return "\n".join(["```{toctree}", head, "", *entries, "```"])
 
 
-def promise(name: str) -> str:
-    "The one-line promise of a notebook."
+def title_and_promise(name: str) -> list[str]:
+    "The first two lines of a notebook, without their marks."
     first = nbformat.read(ROOT / f"nbs/{name}.ipynb", 4).cells[0].source
-    return first.split("\n> ")[1].split("\n")[0]
+    return [line.lstrip("#> ") for line in first.split("\n")[:2]]
 
 
 def list_page(title: str, words: str, parts: dict[str, list[str]]) -> str:
     "A page that lists notebooks with their promises, in groups."
     lines = [f"# {title}", words]
     for group, names in parts.items():
-        lines.append(f"## {group}")
-        entries = [f"- [{name}](nbs/{name}.ipynb): {promise(name)}" for name in names]
-        lines.append("\n".join(entries))
-        lines.append(toctree([f"nbs/{name}" for name in names], group, hidden=""))
+        listed, entries = [], []
+        for name in names:
+            called, promise = title_and_promise(name)
+            number = name[:2] + " " if name[0].isdigit() else ""
+            listed.append(f"- [{name}](nbs/{name}.ipynb): {promise}")
+            entries.append(f"{number}{called} <nbs/{name}>")
+        lines += [f"## {group}", "\n".join(listed), toctree(entries, group, hidden="")]
+
     return "\n\n".join(lines) + "\n"
 
 
@@ -297,6 +301,9 @@ def write_source(out: Path, cfg: dict | None = None) -> None:
 
     shutil.copytree(ROOT / "docs/images", out / "docs/images")
     shutil.copy(ROOT / "docs/site/conf.py", out)
+    parser = ConfigParser(defaults=cfg, interpolation=None)
+    with (out / "settings.ini").open("w", encoding="utf-8") as file:
+        parser.write(file)
     (out / "_static").mkdir()
     shutil.copy(ROOT / "docs/site/site.css", out / "_static")
     mathjax = ROOT / "build/node/node_modules/mathjax/es5"

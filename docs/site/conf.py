@@ -3,10 +3,8 @@
 from configparser import ConfigParser
 from pathlib import Path
 
-here = Path(__file__).parent
-root = next(p for p in (*here.parents, Path.cwd()) if (p / "settings.ini").is_file())
 parser = ConfigParser(delimiters=["="], interpolation=None)
-parser.read(root / "settings.ini", encoding="utf-8")
+parser.read(Path(__file__).with_name("settings.ini"), encoding="utf-8")
 cfg = parser["DEFAULT"]
 
 project = "LAST"
@@ -26,7 +24,7 @@ nb_execution_mode = "off"
 nb_ipywidgets_js = {}
 nb_render_markdown_format = "myst"
 nb_merge_streams = True
-myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 myst_dmath_double_inline = True
 
@@ -39,7 +37,7 @@ myst_update_mathjax = False
 autoapi_dirs = ["package/last"]
 autoapi_root = "api"
 autoapi_add_toctree_entry = False
-autoapi_options = ["members", "show-module-summary"]
+autoapi_options = ["members"]
 autoapi_python_class_content = "class"
 autoapi_member_order = "bysource"
 
@@ -54,6 +52,7 @@ html_theme_options = {
     "navbar_align": "left",
     "show_prev_next": True,
     "show_toc_level": 2,
+    "navigation_depth": 2,
     "header_links_before_dropdown": 6,
     "footer_start": ["copyright"],
     "footer_end": [],

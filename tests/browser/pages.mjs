@@ -1,15 +1,16 @@
 // Opens pages of the built site in headless Chromium and prints what it found, as JSON.
-// node pages.mjs CHROMIUM URL WIDTH SHOTS PAGE...   (SHOTS: a folder for pictures, or - for none)
+// node pages.mjs CHROMIUM URL WIDTHS SHOTS PAGE...   (WIDTHS: 1280,400; SHOTS: a folder or -)
 import { createRequire } from "node:module";
 
 const require = createRequire(new URL(`file://${process.env.NODE_PATH}/`));
 const { chromium } = require("playwright-core");
-const [executablePath, base, width, shots, ...pages] = process.argv.slice(2);
+const [executablePath, base, widths, shots, ...pages] = process.argv.slice(2);
 
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-const context = await browser.newContext({ viewport: { width: Number(width), height: 900 } });
 const found = [];
-for (const page of pages) {
+const visits = widths.split(",").flatMap((width) => pages.map((page) => [Number(width), page]));
+for (const [width, page] of visits) {
+  const context = await browser.newContext({ viewport: { width, height: 900 } });
   const tab = await context.newPage();
   const failed = [];
   const outside = [];
@@ -35,6 +36,7 @@ for (const page of pages) {
       broken: document.querySelectorAll("mjx-merror").length,
       wider: document.documentElement.scrollWidth - window.innerWidth,
       text: document.querySelector("main").innerText.length,
+      font: parseFloat(getComputedStyle(document.querySelector("main p") ?? document.body).fontSize),
       results: document.querySelectorAll("#search-results li").length,
     };
   });
@@ -42,8 +44,8 @@ for (const page of pages) {
     const name = page.replace(/\W+/g, "_");
     await tab.screenshot({ path: `${shots}/${name}_${width}.png`, fullPage: false });
   }
-  found.push({ page, failed, outside, errors, ...seen });
-  await tab.close();
+  found.push({ page, width, failed, outside, errors, ...seen });
+  await context.close();
 }
 
 await browser.close();
