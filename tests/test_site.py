@@ -10,7 +10,6 @@ import sys
 import threading
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
@@ -106,7 +105,7 @@ def test_names_of_notebooks_become_links():
 
 
 def test_comments_beside_parameters_and_fields_are_in_the_pages():
-    source = '''
+    source = """
 @dataclass
 class Config:
     "Settings."
@@ -120,7 +119,7 @@ def f(
 ) -> Tensor:  # (N,)
     "Adds."
     return secret
-'''
+"""
     text = docs.documented(source)
     assert ":param x: (N, \\\\*T\\\\*)" in text and ":returns: (N,)" in text
     assert "'how many'" in text and ":param y:" not in text and "secret" not in text

@@ -49,7 +49,7 @@ def links_of(
 
     def change(found: re.Match) -> str:
         picture, words, target = found.groups()
-        path, _, anchor = target.partition("#")
+        path = target.partition("#")[0]
         if re.match(r"\w+:", target) or not path:
             return found.group()
 
