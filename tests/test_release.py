@@ -16,9 +16,10 @@ from conftest import ROOT
 from last.zoo import PAPERS
 
 sys.path.insert(0, str(ROOT / "tools"))
-import docs
 import paper
 import release
+
+import docs
 
 REQUIRED = {"cff-version", "message", "title", "authors", "version", "license", "type"}
 NAMES = {"family-names", "given-names", "name"}
@@ -47,7 +48,7 @@ def test_the_citation_names_us_and_every_paper_compared():
 
 def test_citation_of_another_version_or_address_is_refused():
     cfg = docs.settings()
-    with pytest.raises(ValueError, match="CITATION.cff: version"):
+    with pytest.raises(ValueError, match=r"CITATION\.cff: version"):
         release.check_citation(cfg | {"version": "9.9.9"})
     with pytest.raises(ValueError, match="repository-code"):
         release.check_citation(cfg | {"git_url": "https://github.com/a/b"})

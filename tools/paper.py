@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+
 from docs import ROOT, links_of, settings, shown_notebook
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -19,10 +20,12 @@ MATHJAX = ROOT / "build/node/node_modules/mathjax/es5/tex-svg.js"
 CONFIG = "MathJax = {tex: {inlineMath: [['$', '$']]}, options: {enableMenu: false}};"
 STYLE = """
 @page { size: A4; margin: 18mm 16mm; }
-body { font: 11pt/1.45 "Liberation Serif", Georgia, serif; max-width: 48em; margin: 2em auto; padding: 0 1em; }
+body { font: 11pt/1.45 "Liberation Serif", Georgia, serif; }
+body { max-width: 48em; margin: 2em auto; padding: 0 1em; }
 h1, h2 { line-height: 1.2; break-after: avoid; }
 blockquote { margin: 0 0 1.5em; font-style: italic; }
-table { border-collapse: collapse; font-size: 8.5pt; margin: 1em 0; width: 100%; }
+table { border-collapse: collapse; font-size: 8pt; margin: 1em 0; width: 100%; }
+td { white-space: nowrap; }
 thead { display: table-header-group; border-bottom: 1.5px solid; }
 td, th { padding: 2px 6px; text-align: left; vertical-align: top; }
 tr { break-inside: avoid; border-bottom: 0.5px solid #ccc; }

@@ -18,6 +18,7 @@ import zipfile
 from pathlib import Path
 
 import yaml
+
 from docs import ROOT, settings
 
 
