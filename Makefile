@@ -49,7 +49,7 @@ lab: $(VENV)/.installed-dev
 	$(BIN)/jupyter lab nbs
 
 docs: $(VENV)/.installed-docs node
-	$(BIN)/python tools/docs.py build/docs-source
+	$(BIN)/python tools/site_source.py build/docs-source
 	$(BIN)/python -m sphinx -q -E -b html build/docs-source build/docs
 	@echo "done: open build/docs/index.html"
 

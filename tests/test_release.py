@@ -18,8 +18,7 @@ from last.zoo import PAPERS
 sys.path.insert(0, str(ROOT / "tools"))
 import paper
 import release
-
-import docs
+import site_source
 
 REQUIRED = {"cff-version", "message", "title", "authors", "version", "license", "type"}
 NAMES = {"family-names", "given-names", "name"}
@@ -43,11 +42,11 @@ def test_the_citation_names_us_and_every_paper_compared():
     assert papers <= titles, papers - titles
     for work in [citation, *citation["references"]]:
         assert work["authors"] and all(set(author) <= NAMES for author in work["authors"])
-    release.check_citation(docs.settings())
+    release.check_citation(site_source.settings())
 
 
 def test_citation_of_another_version_or_address_is_refused():
-    cfg = docs.settings()
+    cfg = site_source.settings()
     with pytest.raises(ValueError, match=r"CITATION\.cff: version"):
         release.check_citation(cfg | {"version": "9.9.9"})
     with pytest.raises(ValueError, match="repository-code"):
@@ -110,7 +109,7 @@ def clone(tmp_path):
 
 @pytest.mark.timeout(300)
 def test_a_release_is_built_checked_and_named(clone):
-    version = docs.settings()["version"]
+    version = site_source.settings()["version"]
     done = run(sys.executable, clone / "tools/release.py", cwd=clone)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"git tag -a v{version}" in done.stdout and "clips" in done.stdout

@@ -19,7 +19,8 @@ from conftest import ROOT
 from filelock import FileLock
 
 sys.path.insert(0, str(ROOT / "tools"))
-import docs
+import paper
+import site_source
 
 ADDRESS = "https://github.com/somebody/last"
 
@@ -52,7 +53,7 @@ def site(tmp_path_factory):
     source, out = top / "site-source", top / "site"
     with FileLock(top / "site.lock"):
         if not (out / "done").is_file():
-            docs.write_source(source)
+            site_source.write_source(source)
             nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
             command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
             done = subprocess.run(
@@ -77,7 +78,7 @@ def test_a_reader_sees_no_flags_and_no_hidden_cells():
     cells = [("md", "# T"), ("code", "#| default_exp t"), ("code", "#| hide\nimport this")]
     cells += [("code", "#| export\ndef f(): ..."), ("code", "#| echo: false\nprint(1)")]
     cells += [("code", "#| code-fold: true\nlong = 1")]
-    shown = docs.shown_notebook(notebook(*cells)).cells
+    shown = site_source.shown_notebook(notebook(*cells)).cells
 
     assert [c.source for c in shown] == ["# T", "def f(): ...", "print(1)", "long = 1"]
     assert [c.metadata.get("tags") for c in shown[1:]] == [[], ["remove-input"], ["hide-input"]]
@@ -87,17 +88,19 @@ def test_links_lead_to_pages_to_the_repository_or_nowhere():
     pages = {ROOT / "nbs/12_tsm.ipynb"}
     text = "[a](nbs/12_tsm.ipynb) [b](last/configs) ![c](docs/images/people.gif) [d](https://x.y)"
 
-    without = docs.links_of(text, ROOT, pages, "")
+    without = site_source.links_of(text, ROOT, pages, "")
     assert without == text.replace("[b](last/configs)", "b")
-    linked = docs.links_of(text, ROOT, pages, ADDRESS)
+    linked = site_source.links_of(text, ROOT, pages, ADDRESS)
     assert f"[b]({ADDRESS}/blob/main/last/configs)" in linked
     fenced = "```bash\n[b](last/configs)\n```\n"
-    assert docs.links_of(fenced, ROOT, pages, "") == fenced
+    assert site_source.links_of(fenced, ROOT, pages, "") == fenced
 
 
 def test_names_of_notebooks_become_links():
     names = {"27_floor", "history"}
-    text = docs.rooms_linked("see `27_floor`, [`27_floor`](x), `99_none` and `history`", names)
+    text = site_source.rooms_linked(
+        "see `27_floor`, [`27_floor`](x), `99_none` and `history`", names
+    )
     assert text == (
         "see [`27_floor`](27_floor.ipynb), [`27_floor`](x), `99_none` and "
         "[`history`](history.ipynb)"
@@ -120,26 +123,26 @@ def f(
     "Adds."
     return secret
 """
-    text = docs.documented(source)
+    text = site_source.documented(source)
     assert ":param x: (N, \\\\*T\\\\*)" in text and ":returns: (N,)" in text
     assert "'how many'" in text and ":param y:" not in text and "secret" not in text
 
 
 def test_what_needs_an_address_appears_with_it():
-    cfg = docs.settings()
-    assert docs.button("12_tsm", cfg | {"git_url": ""}) == ""
-    line = docs.button("12_tsm", cfg | {"git_url": ADDRESS, "branch": "main"})
+    cfg = site_source.settings()
+    assert site_source.button("12_tsm", cfg | {"git_url": ""}) == ""
+    line = site_source.button("12_tsm", cfg | {"git_url": ADDRESS, "branch": "main"})
     assert "colab.research.google.com/github/somebody/last/blob/main/nbs/12_tsm.ipynb" in line
     assert f"pip install git+{ADDRESS}" in line
 
 
 def test_the_front_page_is_filled():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    page = docs.front(readme, "1.2.3")
+    page = site_source.front(readme, "1.2.3")
     assert "{{" not in page and "version 1.2.3" in page
     assert "docs/images/people.gif" in page and "`reference`" in page
     with pytest.raises(ValueError, match=r"expected a section 'Cost and accuracy'"):
-        docs.front("# LAST\n", "1.2.3")
+        site_source.front("# LAST\n", "1.2.3")
 
 
 @pytest.mark.timeout(600)
@@ -190,7 +193,16 @@ def test_a_browser_shows_the_site_without_a_network(site):
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     pages = ["index.html", "start.html", "nbs/13_linear_attention.html", "nbs/report.html"]
-    pages += ["api/last/tsm/index.html", "docs/model_card.html", "search.html?q=linear+attention"]
+    (site / "paper.html").write_text(
+        paper.page(ROOT / "nbs/report.ipynb", paper.MATHJAX.read_text(encoding="utf-8")),
+        encoding="utf-8",
+    )
+    pages += [
+        "paper.html",
+        "api/last/tsm/index.html",
+        "docs/model_card.html",
+        "search.html?q=linear+attention",
+    ]
     shots = os.environ.get("LAST_SHOTS", "-")
     base = f"http://127.0.0.1:{server.server_port}/"
     found = json.loads(run_node("pages.mjs", base, "1280,400", shots, *pages))
@@ -208,5 +220,6 @@ def test_a_browser_shows_the_site_without_a_network(site):
     by_name = {page["page"]: page for page in found}
     assert by_name["index.html"]["pictures"] >= 2
     assert by_name["nbs/report.html"]["pictures"] >= 3
+    assert by_name["paper.html"]["pictures"] >= 3 and by_name["paper.html"]["formulas"] >= 5
     assert by_name["nbs/13_linear_attention.html"]["formulas"] >= 10
     assert by_name["search.html?q=linear+attention"]["results"] > 3

@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-
-from docs import ROOT, links_of, settings, shown_notebook
+from site_source import ROOT, links_of, settings, shown_notebook
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MATHJAX = ROOT / "build/node/node_modules/mathjax/es5/tex-svg.js"
@@ -67,9 +66,9 @@ def page(path: Path, script: str) -> str:
     parts.append(f"<title>{html.escape(first)}</title><style>{STYLE}</style>")
     if script:
         parts.append(f"<script>{CONFIG}</script><script>{script}</script>")
-    parts.append(f"</head><body>{body(path)}")
+    parts.append(f"</head><body><main>{body(path)}")
     parts.append(f"<p><small>LAST {cfg['version']}, {html.escape(cfg['author'])}</small></p>")
-    return "\n".join([*parts, "</body></html>"])
+    return "\n".join([*parts, "</main></body></html>"])
 
 
 def find_browser() -> str | None:

@@ -18,8 +18,7 @@ import zipfile
 from pathlib import Path
 
 import yaml
-
-from docs import ROOT, settings
+from site_source import ROOT, settings
 
 
 def git(*arguments) -> str:

@@ -1,4 +1,4 @@
-"""Sphinx settings. `tools/docs.py` copies this file beside the pages that it writes."""
+"""Sphinx settings. `tools/site_source.py` copies this file beside the pages that it writes."""
 
 from configparser import ConfigParser
 from pathlib import Path
