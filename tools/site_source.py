@@ -1,8 +1,9 @@
 """The site's source, from notebooks, pages and package.
 
-`python tools/site_source.py OUT` writes a folder for Sphinx: every notebook as its reader should see it
-(no `#|` lines, no hidden cells), the Markdown pages, the package with its comments as docstrings,
-and a front page. Links lead to pages of the site, to the repository if settings.ini has its
+`python tools/site_source.py OUT` writes a folder for Sphinx: every notebook as its reader should
+see it (no `#|` lines, no hidden cells), the Markdown pages, the package with its comments as
+docstrings, and a front page. Links lead to pages of the site, to the repository if settings.ini
+has its
 address, or become plain text. `make docs` builds the site from it; nothing needs a network.
 """
 
