@@ -1,6 +1,7 @@
 """The site: what its source holds, that it builds, that links lead somewhere, and what a browser
 makes of it without a network."""
 
+import ast
 import functools
 import json
 import os
@@ -134,6 +135,22 @@ def test_what_needs_an_address_appears_with_it():
     line = site_source.button("12_tsm", cfg | {"git_url": ADDRESS, "branch": "main"})
     assert "colab.research.google.com/github/somebody/last/blob/main/nbs/12_tsm.ipynb" in line
     assert f"pip install git+{ADDRESS}" in line
+
+
+def test_the_readme_links_to_site_and_colab_only_with_an_address():
+    cells = nbformat.read(ROOT / "nbs/index.ipynb", 4).cells
+    source = next(c.source for c in cells if "def online" in c.source)
+    found = next(n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef))
+    names = {}
+    exec(ast.unparse(found), names)
+
+    assert names["online"]("") == ""
+    shown = names["online"](ADDRESS)
+    assert "https://somebody.github.io/last/" in shown
+    assert "colab.research.google.com/github/somebody/last/blob/main/nbs/12_tsm.ipynb" in shown
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert ("colab.research" in readme) == bool(site_source.settings()["git_url"])
 
 
 def test_the_front_page_is_filled():
