@@ -31,7 +31,8 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.links, self.loads, self.ids = [], [], set()
+        self.links, self.loads = [], []
+        self.ids = set()
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
