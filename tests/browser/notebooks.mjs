@@ -27,7 +27,7 @@ function state() {
 
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 const tab = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-tab.setDefaultTimeout(60000);
+tab.setDefaultTimeout(120000);
 const outside = [];
 tab.on("request", (r) => {
   if (!/^(data|blob):/.test(r.url()) && new URL(r.url()).host !== new URL(url).host) outside.push(r.url());
