@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "export": "export.EXPORT",
     "stream": "streaming.STREAM",
     "spot": "spotting.SPOT",
+    "smoke": "smoke.SMOKE",
     "bench": "bench.BENCH",
 }
 
