@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The trained weights that the notebooks show (nbs/trained), from HDM05's three training actors:
-# nano, which sees whole clips; causal-nano, which answers frame by frame; and a student of a tenth of nano's size,
+# nano, which sees whole clips; causal-nano, which answers frame by frame; and a student of a fifth of nano's size,
 # trained once from the labels alone (hdm05_student) and once from nano's answers too (hdm05_taught).
 #   experiments/notebook_weights.sh             # all; or one by its name:
 #   experiments/notebook_weights.sh hdm05_nano

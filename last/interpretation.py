@@ -288,7 +288,7 @@ def integrated_gradients(
     x: Tensor,  # (N, C, T, V, M)
     mask: Tensor | None,  # (N, T, M) bool; None: all are valid
     labels: Tensor,  # (N,) the class that is asked about, one per clip
-    steps: int = 32,  # points of the sum that stands for the integral
+    steps: int = 16,  # points of the sum that stands for the integral
 ) -> Tensor:  # (N, M, T, V), in frames of the input
     "What every joint adds to a logit in every frame, against the same clip held still."
     still = hold_still(x, mask)
