@@ -27,14 +27,17 @@ def describe_clips(
     "The vectors before the classifier, and what it makes of them."
     import torch
 
-    features, logits = [], []
-    with torch.no_grad():
-        for start in range(0, len(clips), batch):
-            x, mask = run.pipeline.clips(clips[start : start + batch])
-            features.append(run.model.get_features(x, mask))
-            logits.append(run.model.head(features[-1]))  # dropout is off
+    read, logits = [], []
+    hook = run.model.head.register_forward_pre_hook(lambda head, inputs: read.append(inputs[0]))
+    try:
+        with torch.no_grad():
+            for start in range(0, len(clips), batch):
+                logits.append(run.model(*run.pipeline.clips(clips[start : start + batch])))
+    finally:
+        hook.remove()
 
-    return torch.cat(features).numpy(), torch.cat(logits).numpy()
+    ends = [x if x.ndim == 2 else x[:, -1] for x in read]  # a causal network answers at every step
+    return torch.cat(ends).numpy(), torch.cat(logits).numpy()
 
 # %% ../nbs/54_features.ipynb #bb56da26
 PERPLEXITY = 8
