@@ -6,10 +6,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 data=$1/hdm05 runs=$2
 
-for name in nano student causal; do
-  python experiments/interpretation.py --run "nbs/trained/hdm05_$name" --data "$data" --out "results/interpretation/$name.json"
-done
+measure() {  # run, settings
+  python experiments/interpretation.py --run "$1" --data "$data" --out "results/interpretation/$(basename "$1" | sed s/hdm05_//).json" "${@:2}"
+}
+
+measure nbs/trained/hdm05_nano
+measure nbs/trained/hdm05_student
+measure nbs/trained/hdm05_causal --every 3 --leave-out occlusion
 for name in efficientgcn-b0; do  # any other of the table can be added here
   python -m last train --config hdm05 --model "$name" --pre.stream joint --epochs 30 --threads 1 --data "$data" --out "$runs/$name"
-  python experiments/interpretation.py --run "$runs/$name" --data "$data" --out "results/interpretation/$name.json" --every 3 --leave-out occlusion
+  measure "$runs/$name" --every 3 --leave-out occlusion
 done
