@@ -262,7 +262,8 @@ def verdict(found: Explanation, run: Run) -> str:
     "The answer in a sentence."
     classes, p = run.info.classes, found.probabilities
     answer = int(p.argmax())
-    text = f"The network ({run.info.model}) answers {classes[answer]}, with {100 * p[answer]:.0f} %."
+    text = f"The network ({run.info.model}) answers {classes[answer]},"
+    text += f" with {100 * p[answer]:.0f} %."
     if found.clip.label >= 0:
         right = answer == found.clip.label
         text += " This is right." if right else f" It is {classes[found.clip.label]}."
