@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The trained weights that the notebooks show (nbs/trained), from HDM05's three training actors:
-# nano, which sees whole clips; causal-nano, which answers frame by frame; and a student of a fifth of nano's size,
+# nano, which sees whole clips; causal-nano, which answers frame by frame and knows `nothing`; and a student of a fifth of nano's size,
 # trained once from the labels alone (hdm05_student) and once from nano's answers too (hdm05_taught).
 #   experiments/notebook_weights.sh             # all; or one by its name:
 #   experiments/notebook_weights.sh hdm05_nano
@@ -22,7 +22,7 @@ student=(--config hdm05 --model "nano channels=16,24,24 stem=8 attention= pool=m
 
 python -m last prepare --dataset hdm05 --out hdm05
 if wanted hdm05_nano; then learn train hdm05_nano --config hdm05 --model nano --pre.stream joint --lr 0.004; fi
-if wanted hdm05_causal; then learn train hdm05_causal --config hdm05_causal --model causal-nano --epochs 60 --lr 0.004; fi
+if wanted hdm05_causal; then learn train hdm05_causal --config hdm05_causal --model "causal-nano memory=4,16,64 carry=0.25 gate=true" --epochs 100 --lr 0.004; fi
 if wanted hdm05_student; then learn train hdm05_student "${student[@]}"; fi
 if wanted hdm05_taught; then
   cp -r "$trained/hdm05_nano" .

@@ -91,8 +91,8 @@ def find_clip(
         raise ValueError(f"{clip}: no such file; for a clip of a store, name the store by --data")
     else:
         found = stored_clip(clip, store, where)
-        if store.classes != run.info.classes:
-            found.label = -1
+        name = store.classes[found.label] if found.label >= 0 else ""
+        found.label = run.info.classes.index(name) if name in run.info.classes else -1
 
     check_clip(found, run.info.skeleton)
     if not found.points.shape[1] or not found.present[: run.pipeline.pre.persons].any():
@@ -154,13 +154,14 @@ def explain_clip(
     "Shares of joints and frames, and a test of them on the spot."
     import torch
 
-    from last.interpretation import hold_still, integrated_gradients, on_frames
+    from last.interpretation import class_logits, hold_still, integrated_gradients, on_frames
 
     x, mask = run.pipeline.clips([clip.points])
     with torch.no_grad():
-        both = run.model(torch.cat([x, hold_still(x, mask)]), mask.expand(2, -1, -1))
-    probabilities = both[0].softmax(0).numpy()
-    label = int(probabilities.argmax()) if label is None else label
+        probabilities = run.model(x, mask)[0].softmax(0).numpy()
+        label = int(probabilities.argmax()) if label is None else label
+        both = torch.cat([x, hold_still(x, mask)]), mask.expand(2, -1, -1)
+        moving, still = class_logits(run.model, *both, torch.tensor([label, label])).tolist()
     shares = integrated_gradients(run.model, x, mask, torch.tensor([label]))[0]  # (M, T', V)
 
     joints = shares.sum((0, 1)).numpy()
@@ -176,7 +177,7 @@ def explain_clip(
         joints,
         hold_joints(run, clip.points, label, first[None])[0],
         hold_joints(run, clip.points, label, orders).mean(0),
-        float(both[0, label] - both[1, label]),
+        moving - still,
     )
 
 # %% ../nbs/55_explain.ipynb #30f2ec53
@@ -185,7 +186,7 @@ class Neighbor:
     "A training clip."
 
     name: str
-    label: int
+    action: str  # name of its class
     points: np.ndarray  # (M, T, V, C)
     likeness: float  # cosine, 1: the same direction
 
@@ -216,7 +217,7 @@ def nearest_training(
     return [
         Neighbor(
             str(store.index.names[numbers[i]]),
-            int(store.index.labels[numbers[i]]),
+            store.classes[store.index.labels[numbers[i]]],
             store[int(numbers[i])],
             float(likeness[i]),
         )
@@ -301,12 +302,11 @@ def near_section(near: list[Neighbor], run: Run, out: Path, credit: str) -> str:
         about = "They are shown if --data names the store that the run was trained on."
         return section("Nearest training clips", paragraph(about))
 
-    classes = run.info.classes
-    titles = [f"{classes[clip.label]} ({clip.likeness:.3f})" for clip in near]
+    titles = [f"{clip.action} ({clip.likeness:.3f})" for clip in near]
     draw_side_by_side(
         [clip.points for clip in near], titles, run.info.skeleton, out / "nearest.gif", credit
     )
-    rows = {clip.name: f"{classes[clip.label]}, likeness {clip.likeness:.3f}" for clip in near}
+    rows = {clip.name: f"{clip.action}, likeness {clip.likeness:.3f}" for clip in near}
     about = "Likeness is the cosine between the vectors before the classifier; 1 is the same."
     parts = image(out / "nearest.gif", "the nearest training clips, moving"), table(rows)
     return section("Nearest training clips", *parts, paragraph(about, "small"))
@@ -352,7 +352,7 @@ def explain(cfg: ExplainConfig) -> Path:
     write_pictures(found, run, out, credit)
 
     near = []
-    if store and store.classes == classes:
+    if store:
         near = nearest_training(
             run, clip.points, store, trained_on(cfg.run), cfg.neighbors, clip.name
         )
@@ -393,7 +393,7 @@ def as_json(found: Explanation, near: list[Neighbor], run: Run) -> dict:
         joints=dict(zip(skeleton.joints, found.joints.tolist())),
         held_still=found.fall.tolist(),
         held_still_at_random=found.chance.tolist(),
-        nearest=[dict(name=n.name, label=classes[n.label], likeness=n.likeness) for n in near],
+        nearest=[dict(name=n.name, label=n.action, likeness=n.likeness) for n in near],
     )
 
 

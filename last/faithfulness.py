@@ -18,6 +18,7 @@ from torch import Tensor
 from .contract import SkeletonModel
 from last.interpretation import (
     attention_map,
+    class_logits,
     contributions,
     grad_cam,
     hold_still,
@@ -54,15 +55,15 @@ def occlusion(
     still = hold_still(x, mask)
     fall = torch.zeros(N, M, T, V)
     with torch.no_grad():
-        before = model(x, mask).gather(1, labels[:, None])  # (N, 1)
+        before = class_logits(model, x, mask, labels)[:, None]  # (N, 1)
         for m in range(M):
             for start in range(0, T, window):
                 frames = slice(start, start + window)
                 asked = x.repeat_interleave(V, 0)  # one copy per joint
                 for v in range(V):
                     asked[v::V, :, frames, v, m] = still[:, :, frames, v, m]
-                rows = mask.repeat_interleave(V, 0), labels.repeat_interleave(V)[:, None]
-                after = model(asked, rows[0]).gather(1, rows[1]).view(N, V)
+                rows = mask.repeat_interleave(V, 0), labels.repeat_interleave(V)
+                after = class_logits(model, asked, *rows).view(N, V)
                 fall[:, m, frames] = (before - after)[:, None]
 
     return fall
@@ -251,7 +252,6 @@ def gains(
     name: str,  # of a map
 ) -> dict[str, np.ndarray]:  # (clips,), positive: better than a random order
     "By how much a map beats a random order, clip by clip."
-
     def column(of: str, key: str) -> np.ndarray:
         return np.array([clip[of][key] for clip in clips])
 
