@@ -10,6 +10,7 @@ import torch
 from conftest import ROOT
 from torch import nn
 
+from last.causal import gated
 from last.cli import main
 from last.explain import ExplainConfig, explain, explain_clip, find_clip, nearest_training
 from last.faithfulness import curves, maps_for, random_twin, rank_agreement, rank_points, shaken
@@ -19,6 +20,7 @@ from last.interpretation import (
     attention_map,
     body_parts,
     brightness,
+    class_logits,
     contributions,
     grad_cam,
     hold_still,
@@ -41,6 +43,7 @@ from last.zoo import NETWORKS, build_model
 NANO = ROOT / "nbs/trained/hdm05_nano"
 LABELS = torch.tensor([3, 1])  # the classes that two clips are asked about
 EVERY = [*NETWORKS, "nano pool=mean+max", "causal-nano attention=linear half_lives=16,64"]
+EVERY += ["causal-nano gate=true"]
 
 
 def network(name, seed=0):
@@ -86,6 +89,8 @@ def test_shares_and_bias_sum_to_the_logit(name):
     found = contributions(model, x, mask, LABELS)
     with torch.no_grad():
         logits = model(x, mask)
+    if "gate" in name:  # it comes after the sum
+        logits = class_logits(model, x, mask, LABELS)[:, None].expand(2, 5)
 
     total = found.values.sum((1, 2, 3)) + found.constant
     assert torch.allclose(total, logits[[0, 1], LABELS], atol=1e-4)
@@ -398,8 +403,9 @@ def test_features_are_what_the_classifier_reads(unseen):
         run = load_run(folder)
         features, logits = describe_clips(run, [clip.points for clip in unseen[:3]], batch=1)
         with torch.no_grad():
-            again = run.model.head(torch.from_numpy(features)).numpy()
-        assert np.allclose(again, logits, atol=1e-5)
+            again = run.model.head(torch.from_numpy(features))
+            again = gated(again) if getattr(run.model, "gate", False) else again
+        assert np.allclose(again.numpy(), logits, atol=1e-5)
 
 
 # -- the page --------------------------------------------------------------------------------
