@@ -186,7 +186,7 @@ def moments_of(
         visible = seen_joints(raw).any(2)  # (1, T, M)
         frames = -(-raw.shape[2] // STEP) * STEP
         pace = torch.ones(1, frames - 1)
-        moments, *_ = window_moments(visible, pace, torch.ones(1), torch.ones(1))
+        moments, *_ = window_moments(visible, pace)
         return moments[0].numpy()
 
     # a clip whose only coordinate is the number of the frame, sampled like the others
