@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "evaluate": "evaluation.EVALUATE",
     "ensemble": "scores.ENSEMBLE",
     "report": "report.REPORT",
+    "explain": "explain.EXPLAIN",
     "run-logits": "distillation.RUN_LOGITS",
     "distill": "distillation.DISTILL",
     "teacher-finetune": "video_training.FINETUNE",
@@ -174,7 +175,7 @@ def check_early(name: str, args: list[str]) -> None:
         for path in paths if flag in read else ():
             if not Path(path).exists():
                 raise FileNotFoundError(f"--{flag} {path}: no such file or folder")
-    if name in ("info", "export") and given[""] and not Path(given[""][0]).exists():
+    if name in ("info", "export", "explain") and given[""] and not Path(given[""][0]).exists():
         raise FileNotFoundError(f"{given[''][0]}: no such file or folder")
 
     for flag in ("model", "models") if name in ("train", "distill", "bench") else ():
