@@ -110,7 +110,8 @@ def untrimmed_windows(
 
     # another one before it
     before = (draw(0, IDLE) * T).floor()
-    until = torch.where(draw(0, 1) < 0.5, first - before, -T)  # the window's frame that shows its last
+    follows = draw(0, 1) < 0.5
+    until = torch.where(follows, first - before, -T)  # the window's frame that shows its last
     others, last = labels.roll(1), end.roll(1)
     theirs = last[:, None] - (until[:, None] - frame).to(x.dtype)
     acted = (theirs >= start.roll(1)[:, None]) & (frame <= until[:, None])

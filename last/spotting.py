@@ -86,7 +86,8 @@ def make_stream(
         if pose is not None:
             way = np.zeros(clip.shape[-1], np.float32)
             way[level] = (pose[0, root].mean(0) - first[0, root].mean(0))[level]
-            clip, first, last = clip + way, first + way, last + way
+            clip = clip + way
+            first, last = first + way, last + way
 
         pause = round(rate * float(seconds[0] + torch.rand((), generator=g) * np.ptp(seconds)))
         start = first if pose is None else pose
@@ -179,9 +180,7 @@ def spotted(
 def answer_streams(
     run: str | Path,  # a causal run's folder, or a file of its step
     streams: list[np.ndarray],  # each (T, M, V, C)
-) -> tuple[
-    list[np.ndarray], list[str], int
-]:  # (T, K) probabilities each; K names; frames per answer
+) -> tuple[list[np.ndarray], list[str], int]:  # (T, K) probabilities each; K names; frames per answer
     "What the network says after every frame."
     recognizer = StreamingRecognizer(run, len(streams))
     longest = max(map(len, streams))
@@ -301,7 +300,9 @@ def spot(cfg: SpotConfig) -> dict:
     info, store = RunInfo.read(cfg.run), Store(cfg.data)
     frames, what = streams_of(cfg, store, info)
     p, classes, every = answer_streams(cfg.run, frames)
-    found = measure(p, what, classes, len(store.classes), every, info.pre.rate, cfg.on, cfg.off)
+    found = measure(
+        p, what, classes, len(store.classes), every, info.pre.rate, cfg.on, cfg.off
+    )
     protocol = cfg.protocol or info.protocol
     result = dict(
         dataset=store.dataset.name,
