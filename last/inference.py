@@ -57,7 +57,7 @@ class PredictConfig:
     overlay: str = ""  # video (.mp4) with skeletons, names, probabilities and time
     film: str = ""  # overlay: the video that keypoints belong to
     joints: str = ""  # skeleton of a .npy clip; default: what fits
-    pose: Annotated[PoseConfig, arg(prefix_name=False)] = field(default_factory=PoseConfig)
+    pose: Annotated[PoseConfig, arg(name="")] = field(default_factory=PoseConfig)
 
 # %% ../nbs/71_inference.ipynb #3e5f38ed
 def fit_joints(
@@ -122,7 +122,7 @@ class ClipWatcher:
         self.began = time if self.began is None else self.began
         gap = time - self.frames[-1][0] if self.frames else 0.0
         self.frames.append((time, points))
-        while self.window and time - self.frames[0][0] > self.window:
+        while self.window and time - self.frames[0][0] > self.window + 1e-6:
             self.frames.popleft()
 
         full = self.window and time - self.began >= self.window - gap / 2
@@ -404,8 +404,8 @@ def timeline(
         bars = "".join(" " if np.isnan(p) else BLOCKS[min(int(8 * p), 7)] for p in row)
         lines.append(f"{100 * mean:5.1f} %  {name[:24]:24}  {bars}")
 
-    scale = f"{'':10}{'':24}0 s"
-    return "\n".join([*lines, f"{scale}{f'{end:.1f} s':>{COLUMNS - 1}}"])
+    scale = f"{'':35}0 s{f'{end:.1f} s':>{COLUMNS - 3}}"
+    return "\n".join([*lines, scale])
 
 
 def describe(prediction: Prediction, top: int = 5) -> str:
@@ -549,7 +549,7 @@ class LiveConfig:
     step: float = 0.25  # clip networks: seconds from one question to the next
     screen: bool = True  # a window; without one (or without a screen) lines of text
     seconds: float = 0.0  # stop after so long; 0: go on
-    pose: Annotated[PoseConfig, arg(prefix_name=False)] = field(default_factory=PoseConfig)
+    pose: Annotated[PoseConfig, arg(name="")] = field(default_factory=PoseConfig)
 
 
 def has_screen() -> bool:

@@ -85,7 +85,8 @@ def _film_stream(container: Any, path: str) -> Any:
         if "attached_pic" not in str(getattr(stream, "disposition", "")):
             return stream
 
-    raise ParseError(f"{path}: no video in it, only sound")
+    only = ", only sound" if container.streams.audio else ""
+    raise ParseError(f"{path}: no video in it{only}")
 
 
 def video_pictures(path: Path, cfg: PoseConfig) -> Pictures:
@@ -144,9 +145,7 @@ def folder_pictures(path: Path, cfg: PoseConfig) -> Pictures:
                 picture = ImageOps.exif_transpose(image).convert("RGB")
                 picture = picture.resize(reduced_size(*picture.size, cfg.longest))
         except (OSError, ValueError, SyntaxError) as e:
-            raise ParseError(
-                f"{file}: not a picture that can be read ({type(e).__name__})"
-            ) from None
+            raise ParseError(f"{file}: not a picture that can be read ({type(e).__name__})") from None
         size = size or picture.size
         if picture.size != size:
             raise ParseError(f"{file}: {picture.size} pixels, the first picture has {size}")
