@@ -15,7 +15,7 @@ from conftest import NOTEBOOKS, READERS, ROOT
 FIND_PEOPLE = {"70_pose", "71_inference"}
 
 
-def marked(paths):
+def with_marks(paths):
     "The same notebooks; those that find people in pictures are skipped where MediaPipe cannot be."
     return [
         pytest.param(p, id=p.stem, marks=[needs_mediapipe] if p.stem in FIND_PEOPLE else [])
@@ -46,7 +46,7 @@ def test_there_are_notebooks():
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("path", marked(RUN_HERE))
+@pytest.mark.parametrize("path", with_marks(RUN_HERE))
 def test_notebook(path):
     code = RUN.format(folder=str(path.parent), path=str(path), data=DATA)
     done = subprocess.run(
@@ -56,7 +56,7 @@ def test_notebook(path):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("path", marked(EXPORTING))
+@pytest.mark.parametrize("path", with_marks(EXPORTING))
 def test_against_module(path, tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests/run_against_module.py"), str(path), *DATA],
