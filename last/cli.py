@@ -41,6 +41,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "ablate": "ablations.ABLATE",
     "export": "export.EXPORT",
     "stream": "streaming.STREAM",
+    "spot": "spotting.SPOT",
     "predict": "inference.PREDICT",
     "live": "inference.LIVE",
     "bench": "bench.BENCH",
