@@ -751,6 +751,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'last.pose.Tracker.__init__': ('pose.html#tracker.__init__', 'last/pose.py'),
                            'last.pose.Tracker.update': ('pose.html#tracker.update', 'last/pose.py'),
                            'last.pose.Tracks': ('pose.html#tracks', 'last/pose.py'),
+                           'last.pose._check_complete': ('pose.html#_check_complete', 'last/pose.py'),
                            'last.pose._film_stream': ('pose.html#_film_stream', 'last/pose.py'),
                            'last.pose._in_counting_order': ('pose.html#_in_counting_order', 'last/pose.py'),
                            'last.pose._need': ('pose.html#_need', 'last/pose.py'),

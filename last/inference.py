@@ -109,8 +109,8 @@ class ClipWatcher:
         self.classes, self.skeleton = recognizer.classes, recognizer.skeleton
         self.window, self.step, self.rate = window, step, rate
         self.frames: deque[tuple[float, np.ndarray]] = deque()
-        self.began: float | None = None
-        self.asked: float | None = None
+        self.due: float | None = None  # moment of the next question
+        self.asked: float | None = None  # and of the last one
         self.lag = window / 2  # an answer is about the middle of its window
 
     def push(
@@ -119,15 +119,15 @@ class ClipWatcher:
         points: np.ndarray,  # (M, V, 3)
     ) -> Answer | None:
         "One frame more; an answer when it is time for one."
-        self.began = time if self.began is None else self.began
-        gap = time - self.frames[-1][0] if self.frames else 0.0
+        self.due = time + self.window if self.due is None else self.due
         self.frames.append((time, points))
         while self.window and time - self.frames[0][0] > self.window + 1e-6:
             self.frames.popleft()
 
-        full = self.window and time - self.began >= self.window - gap / 2
-        due = self.asked is None or time - self.asked >= self.step - gap / 2
-        return self.ask(time) if full and due else None
+        if not self.window or time < self.due - 1e-6:
+            return None
+        self.due = max(self.due + self.step, time)
+        return self.ask(time)
 
     def finish(self) -> Answer | None:
         "The end of the source: what has not been asked about yet."
@@ -507,7 +507,9 @@ def write_overlay(prediction: Prediction, cfg: PredictConfig) -> int:  # frames
     film = cfg.film or cfg.source
     filmed = cfg.film or prediction.filmed
     pictures = open_pictures(film, cfg.pose) if filmed else None
-    return write_film(Path(cfg.overlay), overlay_frames(prediction, pictures))
+    total, unit = len(prediction.frames), " frames written"
+    frames = tqdm(overlay_frames(prediction, pictures), "", total, False, unit=unit, disable=None)
+    return write_film(Path(cfg.overlay), frames)
 
 # %% ../nbs/71_inference.ipynb #dff67922
 def predict(cfg: PredictConfig) -> Prediction:

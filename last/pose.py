@@ -89,6 +89,16 @@ def _film_stream(container: Any, path: str) -> Any:
     raise ParseError(f"{path}: no video in it{only}")
 
 
+def _check_complete(container: Any, stream: Any, n: int, seconds: float, path: Path) -> None:
+    "An error if the header promised more: frames, or in Matroska seconds."
+    if n < COMPLETE * stream.frames:
+        raise ParseError(f"{path}: cut short, {n} of {stream.frames} frames are there")
+
+    promised = (container.duration or 0) / 1e6
+    if "matroska" in container.format.name and seconds + 0.5 < 0.9 * promised:
+        raise ParseError(f"{path}: cut short, {seconds:.1f} of {promised:.1f} seconds are there")
+
+
 def video_pictures(path: Path, cfg: PoseConfig) -> Pictures:
     "The frames of a video; a ParseError says in one sentence what is wrong with the file."
     if not path.stat().st_size:
@@ -117,8 +127,8 @@ def video_pictures(path: Path, cfg: PoseConfig) -> Pictures:
             if not cfg.partial:
                 raise ParseError(f"{path}: damaged after {n} frames ({e.strerror})") from None
 
-    if n + unused < COMPLETE * stream.frames and not cfg.partial:
-        raise ParseError(f"{path}: cut short, {n} of {stream.frames} frames are there")
+        if not cfg.partial:
+            _check_complete(container, stream, n + unused, last, path)
     if not n:
         raise ParseError(f"{path}: no picture in it")
 
@@ -145,7 +155,8 @@ def folder_pictures(path: Path, cfg: PoseConfig) -> Pictures:
                 picture = ImageOps.exif_transpose(image).convert("RGB")
                 picture = picture.resize(reduced_size(*picture.size, cfg.longest))
         except (OSError, ValueError, SyntaxError) as e:
-            raise ParseError(f"{file}: not a picture that can be read ({type(e).__name__})") from None
+            reason = type(e).__name__
+            raise ParseError(f"{file}: not a picture that can be read ({reason})") from None
         size = size or picture.size
         if picture.size != size:
             raise ParseError(f"{file}: {picture.size} pixels, the first picture has {size}")

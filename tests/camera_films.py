@@ -51,6 +51,8 @@ def write(path: Path, pictures, times=None, quarters: int = 0) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
+    if not quarters:
+        return path
     content = bytearray(path.read_bytes())
     at = content.index(b"tkhd") + 44
     cos, sin = ((1, 0), (0, -1), (-1, 0), (0, 1))[quarters]

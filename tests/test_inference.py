@@ -1,7 +1,9 @@
 "Sources of every kind in; names over time, JSON and a film out."
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -374,14 +376,39 @@ def test_a_film(folder):
     assert "10 frames; milliseconds per frame: decoding" in show_live(settings, done)
 
 
-def test_live_without_a_screen_stops_when_told(folder, monkeypatch):
+@pytest.fixture
+def somebody(monkeypatch):
+    "An estimator that sees somebody for a long time, as fast as it is asked."
+
     def shots(source, cfg):
         for t in range(1000):
             body = np.random.default_rng(t).normal(size=(25, 3)).astype(np.float32)
-            yield Shot(t / 30, [Person(body, body[:, :2])], get_skeleton("ntu25"), (640, 480))
+            image = 200 + 50 * body[:, :2]
+            yield Shot(t / 30, [Person(body, image)], get_skeleton("ntu25"), (640, 480))
 
     monkeypatch.setitem(ESTIMATORS, "mine", Estimator("mine", shots))
     monkeypatch.setattr("last.inference.sleep", lambda seconds: None)
+
+
+def test_live_on_a_screen_ends_with_q(folder, somebody, monkeypatch):
+    shown = []
+    keys = iter([-1] * 30 + [ord("q")])
+    screen = SimpleNamespace(
+        imshow=lambda title, picture: shown.append(picture),
+        waitKey=lambda wait: next(keys),
+        destroyAllWindows=lambda: shown.append(None),
+    )
+    monkeypatch.setitem(sys.modules, "cv2", screen)
+    monkeypatch.setattr("last.inference.has_screen", lambda: True)
+    pose = PoseConfig(estimator="mine", people=1)
+    done = live(LiveConfig(f"{folder}/run", "mine", window=0.5, pose=pose))
+    assert done["frames"] == 31 and shown.pop() is None
+    assert shown[30].shape == (480, 640, 3)
+    orange = np.array([255, 127, 14])[::-1]  # OpenCV's order
+    assert (np.abs(shown[30].astype(int) - orange).sum(-1) < 60).any()
+
+
+def test_live_without_a_screen_stops_when_told(folder, somebody):
     lines = []
     pose = PoseConfig(estimator="mine", people=1)
     cfg = LiveConfig(f"{folder}/run", "mine", window=0.5, seconds=2.0, screen=False, pose=pose)

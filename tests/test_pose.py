@@ -108,6 +108,12 @@ def test_files_that_are_no_films(tmp_path):
             pictures_of(tmp_path / name)
         assert str(tmp_path / name) in str(e.value) and "\n" not in str(e.value)
 
+    matroska = write(tmp_path / "whole.mkv", [quadrants(i) for i in range(60)]).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(matroska[: len(matroska) // 2])
+    assert len(pictures_of(tmp_path / "whole.mkv")[0]) == 60
+    with pytest.raises(ParseError, match=r"cut short, \d\.\d of 4\.0 seconds|damaged after"):
+        pictures_of(tmp_path / "cut.mkv")
+
     there = len(pictures_of(tmp_path / "cut.mp4", partial=True)[0])
     assert 10 < there < 60
 
@@ -182,7 +188,8 @@ def estimator_that_sees(image, world, visible=0.5):
         pose_world_landmarks=SimpleNamespace(landmark=world),
     )
     find = MediaPipe.__new__(MediaPipe)
-    find.least, find.place, find.found = visible, Placement(0), True
+    find.least, find.place = visible, Placement(0)
+    find.found = True
     find.network = SimpleNamespace(process=lambda picture: answer)
     return find
 
