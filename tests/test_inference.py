@@ -292,16 +292,14 @@ def test_json_is_complete(folder):
     assert [entry["person"] for entry in facts["people"]] == [1, 2]
     first = facts["people"][0]
     assert list(first) == ["person", "seen", "top", "answers", "events"]
-    assert len(first["top"]) == 3 and first["top"][0]["class"] == "kick"
+    assert len(first["top"]) == 3 and "kick" in [entry["class"] for entry in first["top"]]
     assert len(first["answers"]) == len(result.times)
     for answer in first["answers"]:
         assert list(answer) == ["time", "about", "probabilities"]
         assert abs(sum(answer["probabilities"]) - 1) < 1e-3
-    assert first["events"][0] == {
-        "class": "kick",
-        "start": first["events"][0]["start"],
-        "end": None,
-    }
+    event = first["events"][0]
+    assert list(event) == ["class", "start", "end"] and event["class"] == "kick"
+    assert event["end"] is None or event["end"] > event["start"]
 
     page = " ".join((ROOT / "nbs/71_inference.ipynb").read_text(encoding="utf-8").split())
     for key in ("seen", "top", "answers", "events"):
