@@ -180,7 +180,9 @@ def spotted(
 def answer_streams(
     run: str | Path,  # a causal run's folder, or a file of its step
     streams: list[np.ndarray],  # each (T, M, V, C)
-) -> tuple[list[np.ndarray], list[str], int]:  # (T, K) probabilities each; K names; frames per answer
+) -> tuple[
+    list[np.ndarray], list[str], int
+]:  # (T, K) probabilities each; K names; frames per answer
     "What the network says after every frame."
     recognizer = StreamingRecognizer(run, len(streams))
     longest = max(map(len, streams))
@@ -300,9 +302,7 @@ def spot(cfg: SpotConfig) -> dict:
     info, store = RunInfo.read(cfg.run), Store(cfg.data)
     frames, what = streams_of(cfg, store, info)
     p, classes, every = answer_streams(cfg.run, frames)
-    found = measure(
-        p, what, classes, len(store.classes), every, info.pre.rate, cfg.on, cfg.off
-    )
+    found = measure(p, what, classes, len(store.classes), every, info.pre.rate, cfg.on, cfg.off)
     protocol = cfg.protocol or info.protocol
     result = dict(
         dataset=store.dataset.name,

@@ -110,6 +110,7 @@ def test_no_table_is_filled_by_importing():
 
 
 HEAVY = ("torch", "matplotlib", "sklearn", "accelerate", "timm", "onnx", "nbdev", "fastcore")
+HEAVY += ("mediapipe", "cv2", "av")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,7 @@ HEAVY = ("torch", "matplotlib", "sklearn", "accelerate", "timm", "onnx", "nbdev"
     [
         (("core", "skeletons", "parsing", "formats", "synthetic", "protocols", "store"), ()),
         (("onnx_files", "recognizer"), ()),
+        (("keypoints", "overlay", "pose", "inference"), ()),
         (("model", "zoo", "pipeline"), ("torch",)),
         (("runs",), ("torch",)),
     ],
