@@ -169,7 +169,7 @@ def _decimals(
     "Decimal numbers, each rounded once; ValueError if one of them is none."
     lengths = ends - starts
     chars = np.lib.stride_tricks.sliding_window_view(data, _WIDTH)[ends - _WIDTH]  # (n, 16)
-    inside = _PLACES >= (_WIDTH - np.minimum(lengths, _WIDTH)).astype(np.uint8)[:, None]
+    inside = (_WIDTH - np.minimum(lengths, _WIDTH)).astype(np.uint8)[:, None] <= _PLACES
     chars = chars * inside  # what stands before a number becomes 0
     digits = chars - np.uint8(48)  # other characters than digits become 10 or more
     is_digit = digits < 10
