@@ -10,6 +10,7 @@ import hashlib
 import io
 import multiprocessing
 import os
+import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -87,6 +88,7 @@ def _die_with_parent() -> None:
         multiprocessing.parent_process().join()
         os._exit(1)
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the main process decides
     threading.Thread(target=watch, daemon=True).start()
 
 
