@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "synth": "synthetic.SYNTH",
     "prepare": "info.PREPARE",
     "info": "info.INFO",
+    "verify": "verify.VERIFY",
     "train": "training.TRAIN",
     "floor": "floor.FLOOR",
     "evaluate": "evaluation.EVALUATE",
@@ -175,7 +176,7 @@ def check_early(name: str, args: list[str]) -> None:
         for path in paths if flag in read else ():
             if not Path(path).exists():
                 raise FileNotFoundError(f"--{flag} {path}: no such file or folder")
-    if name in ("info", "export") and given[""] and not Path(given[""][0]).exists():
+    if name in ("info", "export", "verify") and given[""] and not Path(given[""][0]).exists():
         raise FileNotFoundError(f"{given[''][0]}: no such file or folder")
 
     for flag in ("model", "models") if name in ("train", "distill", "bench") else ():
