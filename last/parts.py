@@ -141,6 +141,8 @@ def _part_of(file: Path) -> dict[str, np.ndarray]:
         return {name: part[name] for name in part.files}
 
 
+
+
 @dataclass
 class Piece:
     "Clips that lie beside each other in a dict of columns, in a part's file, or in a store."
@@ -224,12 +226,13 @@ class Rows:
                 raise ParseError("not a file of version 1.0")
             self.shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
             self.start = file.tell()
+            self.numbers = int(np.prod(self.shape[1:]))  # of a row
             file.seek(0)
             self.header = hashlib.sha256(file.read(self.start)).hexdigest()
 
         if fortran or dtype != np.dtype("<f4") or len(self.shape) != 3:
             raise ParseError(f"expected float32 (rows, V, C), found {dtype} {self.shape}")
-        if path.stat().st_size != self.start + 4 * int(np.prod(self.shape)):
+        if path.stat().st_size != self.start + 4 * self.numbers * self.shape[0]:
             raise ParseError(f"does not hold the {self.shape[0]} rows of its header")
 
     def __getstate__(self):
@@ -241,7 +244,7 @@ class Rows:
 
     def read(self, first: int, count: int) -> np.ndarray:  # (count, V, C)
         pose = self.shape[1:]
-        n, offset = count * int(np.prod(pose)), self.start + 4 * first * int(np.prod(pose))
+        n, offset = count * self.numbers, self.start + 4 * first * self.numbers
         if not hasattr(os, "pread"):  # Windows
             return np.fromfile(self.path, "<f4", n, offset=offset).reshape(-1, *pose)
 

@@ -142,10 +142,10 @@ class Store:
 
     def _open(self) -> None:
         listing = read_listing(self.path)
-        for name in ("meta.json", "index.npz", "present.npy"):
+        for name in ("meta.json", "index.npz", "present.npy", "points.npy"):
             if (self.path / name).is_symlink():
                 raise ParseError(f"{name} is a link")
-            if listing is not None:
+            if listing is not None and name != "points.npy":  # whose clips are checked one by one
                 check_listed(self.path / name, listing)
 
         self.meta = json.loads((self.path / "meta.json").read_text(encoding="utf-8"))
