@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The trained weights that the notebooks show (nbs/trained), from HDM05's three training actors:
-# nano, which sees whole clips, and causal-nano, which answers frame by frame.
+# nano, which sees whole clips, and causal-nano, which answers frame by frame and knows `nothing`.
 #   experiments/notebook_weights.sh             # both; or one by its name:
 #   experiments/notebook_weights.sh hdm05_nano
 set -euo pipefail
@@ -17,4 +17,4 @@ learn() {  # name of the folder, settings
 
 python -m last prepare --dataset hdm05 --out hdm05
 if [ "${1:-hdm05_nano}" = hdm05_nano ]; then learn hdm05_nano --config hdm05 --model nano --pre.stream joint; fi
-if [ "${1:-hdm05_causal}" = hdm05_causal ]; then learn hdm05_causal --config hdm05_causal --model causal-nano --epochs 60; fi
+if [ "${1:-hdm05_causal}" = hdm05_causal ]; then learn hdm05_causal --config hdm05_causal --model "causal-nano memory=4,16,64 carry=0.25 gate=true" --epochs 100; fi

@@ -3,8 +3,9 @@
     python experiments/run_queue.py --plan experiments/search/plan.yaml --stores STORES --work RUNS
     python experiments/run_queue.py ... --dry-run     # what is left, and what it will cost
 
-Two runs at a time, one thread each, until all is done or the process is stopped. Every run is
-a `python -m last ablate` process of its own. Results that are there are not repeated unless the
+Two runs at a time, one thread each, until all is done or the process is stopped. The plan is read
+again before every run, so it may be changed meanwhile. Every run is a `python -m last ablate`
+process of its own. Results that are there are not repeated unless the
 code has moved on (`last.runs.outdated`); killed runs continue from their checkpoint. Run it from
 a clean clone, so that later edits do not mix in: results carry the commit. A plan is a list of
 entries (sets and rows: all, unless some are named):
@@ -20,6 +21,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import tyro
 import yaml
@@ -49,6 +51,10 @@ class Job:
     row: str
     seed: int
     files: list[Path] = field(default_factory=list)  # its results
+
+    @property
+    def name(self) -> str:
+        return f"{Path(self.grid).stem}_{self.files[0].stem}"
 
     @property
     def done(self) -> bool:
@@ -85,14 +91,13 @@ def seconds_per_run(log: Path) -> dict[str, float]:
 def run(job: Job, cfg: Config) -> int:
     "Train and test one run; its seconds go into the log, its words into a file of its own."
     log = Path(cfg.work) / "queue.jsonl"
-    name = f"{Path(job.grid).stem}_{job.files[0].stem}"
     work = Path(cfg.work) / Path(job.grid).stem
     command = ["nice", "-n", "10", sys.executable, "-m", "last", "ablate", "--threads", "1"]
     command += ["--grid", job.grid, "--stores", cfg.stores, "--work", str(work), "--out", job.out]
     command += ["--sets", job.clips, "--rows", job.row, "--seeds", str(job.seed)]
 
     start = time.time()
-    with (Path(cfg.work) / f"{name}.log").open("w", encoding="utf-8") as words:
+    with (Path(cfg.work) / f"{job.name}.log").open("w", encoding="utf-8") as words:
         one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, stdout=words, stderr=subprocess.STDOUT, env=one_thread)
 
@@ -102,7 +107,7 @@ def run(job: Job, cfg: Config) -> int:
         with log.open("a", encoding="utf-8") as f:
             f.write(json.dumps(entry) + "\n")
 
-    print(f"{'done' if code == 0 else 'FAILED'}  {seconds} s  {name}", flush=True)
+    print(f"{'done' if code == 0 else 'FAILED'}  {seconds} s  {job.name}", flush=True)
     return code
 
 
@@ -116,10 +121,27 @@ def main(cfg: Config) -> int:
     if cfg.dry_run:
         return 0
 
-    with ThreadPoolExecutor(cfg.lanes) as lanes:
-        codes = list(lanes.map(lambda job: run(job, cfg), left))
+    begun: set[str] = set()
+    choosing = Lock()
 
-    return int(any(codes))
+    def next_job() -> Job | None:
+        with choosing:
+            for job in read_plan(cfg.plan):
+                if job.name not in begun and not job.done:
+                    begun.add(job.name)
+                    return job
+
+        return None
+
+    def work(lane: int) -> int:
+        failed = 0
+        while job := next_job():
+            failed |= run(job, cfg) != 0
+
+        return failed
+
+    with ThreadPoolExecutor(cfg.lanes) as lanes:
+        return int(any(lanes.map(work, range(cfg.lanes))))
 
 
 if __name__ == "__main__":

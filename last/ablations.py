@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SET_BY_QUEUE', 'ABLATE', 'Grid', 'deep_merge', 'slug', 'kind_of_run', 'check_teachers', 'check_row', 'check_grid',
-           'load_grid', 'is_current', 'AblateConfig', 'OneRun', 'teacher_of', 'run_settings', 'missing_teacher',
-           'teacher_fingerprint', 'check_result', 'evaluate_run', 'drop_outdated', 'one_run', 'collect', 'planned_runs',
-           'ablate', 'paired_bootstrap', 'verdict', 'correct_marks', 'compare', 'ablation_rows', 'outdated_note',
-           'ablation_table', 'plot_ablation', 'ablated']
+           'load_grid', 'is_current', 'AblateConfig', 'OneRun', 'settings_of', 'teacher_of', 'run_settings',
+           'missing_teacher', 'teacher_fingerprint', 'check_result', 'evaluate_run', 'drop_outdated', 'one_run',
+           'collect', 'planned_runs', 'ablate', 'paired_bootstrap', 'verdict', 'correct_marks', 'compare',
+           'ablation_rows', 'outdated_note', 'ablation_table', 'plot_ablation', 'ablated']
 
 # %% ../nbs/51_ablations.ipynb #17cb9518
 import json
@@ -39,6 +39,7 @@ class Grid:
     sets: list[str]  # "store protocol", and further protocols to test
     rows: dict  # name -> settings that this row changes
     settings: dict = field(default_factory=dict)  # settings of all runs
+    by_set: dict = field(default_factory=dict)  # set -> settings that are different there
     part: Literal["train", "fit"] = "train"  # what is trained on; fit: the validation part judges
     compare: str = ""  # the row that others are compared with; default: the first
 
@@ -83,7 +84,9 @@ def check_row(name: str, change: dict, grid: Grid) -> None:
         if not isinstance(change, dict):
             raise ValueError(f"expected settings, found {change!r}")
 
-        settings = deep_merge(grid.settings, change)
+        settings = grid.settings
+        for some in (*grid.by_set.values(), change):
+            settings = deep_merge(settings, some)
         if taken := SET_BY_QUEUE & set(settings):
             raise ValueError(f"{', '.join(sorted(taken))}: the queue sets this itself")
 
@@ -99,6 +102,8 @@ def check_grid(grid: Grid) -> None:
     "An error that says what cannot be run."
     if not grid.rows or not grid.sets:
         raise ValueError("rows and sets must not be empty")
+    if unknown := set(grid.by_set) - set(grid.sets):
+        raise ValueError(f"by_set: no set is called {', '.join(map(repr, unknown))}")
     if grid.compare not in grid.rows:
         raise ValueError(f"compare: no row is called {grid.compare!r}")
     if len({slug(name) for name in grid.rows}) < len(grid.rows):
@@ -178,17 +183,23 @@ class OneRun:
         return all(is_current(file) for file in self.results(folder).values())
 
 # %% ../nbs/51_ablations.ipynb #ae06e605
+def settings_of(grid: Grid, clips: str, row: str) -> dict:
+    "The grid's settings, changed by the set's, changed by the row's."
+    ours = deep_merge(grid.settings, grid.by_set.get(clips, {}))
+    return deep_merge(ours, grid.rows[row])
+
+
 def teacher_of(grid: Grid, clips: str, row: str) -> str:
     "The file of logits that a row learns from on a set; empty for a row without a teacher."
     store, protocol = clips.split()[:2]
-    file = deep_merge(grid.settings, grid.rows[row]).get("teacher", "")
+    file = settings_of(grid, clips, row).get("teacher", "")
     return file.replace("{set}", f"{slug(store)}-{protocol}")
 
 
 def run_settings(cfg: AblateConfig, grid: Grid, run: OneRun) -> TrainConfig:
     "Settings of one run: the grid's, the row's, and what the queue sets itself."
     first = run.protocols[0]
-    settings = deep_merge(grid.settings, grid.rows[run.row])
+    settings = settings_of(grid, run.clips, run.row)
     settings |= dict(
         data=str(Path(cfg.stores) / run.store), out=str(Path(cfg.work) / run.name(first))
     )

@@ -180,6 +180,9 @@ class AugmentConfig:
     warp: float = 0.0
     limbs: float = 0.0  # each bone, with its mirror image, times 1 - limbs to 1 + limbs
     still_p: float = 0.0  # probability that the path of the root is taken away
+    # causal networks: probability that a window shows what comes before and after its clip, too
+    # (`09_idle`); frames between two actions make up a class of their own, `nothing`
+    untrimmed_p: float = 0.0
 
 # %% ../nbs/09_augmentation.ipynb #e6ebc983
 RADIANS = torch.pi / 180  # per degree

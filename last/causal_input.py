@@ -203,8 +203,8 @@ def window_moments(
     pace: Tensor,  # (N, T - 1) frames of the clip per frame of the window
     fraction: Tensor | float = 1.0,  # of the clip to keep, 0..1, (N,)
     offset: Tensor | float = 1.0,  # where the kept part lies in what is left over, 0..1, (N,)
-) -> tuple[Tensor, Tensor]:  # (N, T) moments in frames of the clip; (N, T) bool, inside the part
-    "Where a window reads its clip. It ends with the last frame of the part."
+) -> tuple[Tensor, Tensor, Tensor]:  # (N, T) moments in frames of the clip; (N,) start and end
+    "Where a window reads its clip: it ends with the last frame of the part."
     first, length = valid_span(visible)
     size = (length * fraction).clamp(min=1).round()
     start = first + ((length - size) * offset).round()
@@ -212,7 +212,7 @@ def window_moments(
 
     until_end = pace.flip(1).cumsum(1).flip(1)  # (N, T - 1)
     moments = end[:, None] - F.pad(until_end, (0, 1))
-    return moments, moments >= start[:, None] - 1e-3
+    return moments, start, end
 
 
 def to_room(

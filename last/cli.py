@@ -45,6 +45,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "ablate": "ablations.ABLATE",
     "export": "export.EXPORT",
     "stream": "streaming.STREAM",
+    "spot": "spotting.SPOT",
     "bench": "bench.BENCH",
 }
 

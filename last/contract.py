@@ -34,10 +34,10 @@ class BatchNorm(nn.BatchNorm1d):
         if mask is None or not self.training:
             return self.normalize(x)
 
-        keep = mask.bool()
-        valid = self.normalize(x[keep])  # (frames kept, V, C)
-        everywhere = keep[..., None, None].expand_as(x)
-        return valid.new_zeros(x.shape).masked_scatter(everywhere, valid)
+        frames = x.flatten(0, 1)  # (N * T, V, C)
+        kept = mask.flatten().nonzero().flatten()
+        valid = self.normalize(frames.index_select(0, kept))
+        return valid.new_zeros(frames.shape).index_copy(0, kept, valid).view(x.shape)
 
     def normalize(self, x: Tensor) -> Tensor:
         "torch's BatchNorm, with all axes but the last as rows."

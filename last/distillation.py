@@ -423,6 +423,8 @@ class DistillTask(SkeletonTask):
 
     def __init__(self, cfg: DistillConfig, store: Store):
         super().__init__(cfg, store)
+        if cfg.aug.untrimmed_p > 0:
+            raise ValueError("aug.untrimmed-p: teachers answer clips, not what is around them")
         self._check_settings()
         if cfg.teachers:
             self._open_teachers()

@@ -17,6 +17,7 @@ import numpy as np
 from .batches import keep_memory, make_loader, predict
 from .checksums import check_listed, write_listed
 from .core import Command, environment, pick_device, write_json
+from .protocols import NOTHING
 from .runs import Run, RunInfo, load_run, trained_on
 from last.scores import (
     Scores,
@@ -49,7 +50,8 @@ class EvaluateConfig:
 
 def clips_to_test(cfg: EvaluateConfig, store: Store, info: RunInfo) -> np.ndarray:
     "Clip numbers to test; an error if any of them was trained on."
-    if info.skeleton != store.skeleton or info.classes != store.classes:
+    known = info.classes in (store.classes, [*store.classes, NOTHING])
+    if info.skeleton != store.skeleton or not known:
         trained = f"{info.dataset} ({info.skeleton.name}, {len(info.classes)} classes)"
         raise ValueError(
             f"{cfg.run} was trained on {trained}; {cfg.data} has other joints or classes"
@@ -92,7 +94,8 @@ def early_recognition(
             begun = [clip[:, : -(-clip.shape[1] * share // 100)] for clip in clips]
             x, mask = run.pipeline.clips(begun, device)
             with torch.no_grad():
-                answers = model(x, mask).argmax(1).cpu()
+                logits = model(x, mask)[:, : len(store.classes)]
+            answers = logits.argmax(1).cpu()
             correct[i] += (answers == labels[start : start + batch]).sum()
 
     top1 = (100 * correct / len(numbers)).tolist()
@@ -167,6 +170,7 @@ def evaluate(cfg: EvaluateConfig) -> dict:
     numbers = clips_to_test(cfg, store, run.info)
     loader = make_loader(store, numbers, cfg.batch, run.pipeline.pre.persons)
     logits, labels, order = predict(run.model.to(device), loader, run.pipeline, device)
+    logits = logits[:, : len(store.classes)]  # in a clip something happens
     scores = Scores(store.index.names[order.numpy()], labels.numpy(), logits.numpy())
 
     protocol = cfg.protocol or run.info.protocol

@@ -12,8 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .augmentation import AugmentConfig, augment, rand, random_pace, uneven_time, uniform
+from last.augmentation import (
+    AugmentConfig,
+    augment,
+    chance,
+    rand,
+    random_pace,
+    uneven_time,
+    uniform,
+)
 from .causal_input import from_room, to_room, window_moments
+from .idle import untrimmed_windows
 from last.preprocessing import (
     PreprocessConfig,
     collate,
@@ -37,18 +46,22 @@ class Pipeline:
     pre: PreprocessConfig = field(default_factory=PreprocessConfig)
     aug: AugmentConfig = field(default_factory=AugmentConfig)
     label_flip: dict[int, int] = field(default_factory=dict)  # what a class becomes when flipped
+    nothing: int | None = None  # the class of frames between two actions, where there is one
 
     def __call__(
         self,
         raw: Tensor,  # (N, C, T_raw, V, M), camera space, NaN where nothing was seen
-        labels: Tensor | None = None,  # (N,) classes; only a flip changes them
+        labels: Tensor | None = None,  # (N,) classes
         g: torch.Generator | None = None,  # given: training with random crops and augmentation
-    ) -> tuple[Tensor, Tensor, Tensor | None]:  # (N, channels, T, V, M); (N, T, M) bool; (N,)
-        "Fill, normalize, sample, augment, form the stream."
-        if self.pre.causal:
-            x, mask = self.window(raw, g)
-        else:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:  # (N, channels, T, V, M); (N, T, M) bool; see below
+        """Fill, normalize, sample, augment, form the stream. Labels are (N,), or (N, T) in training
+        with untrimmed windows, whose frames have labels of their own."""
+        if not self.pre.causal:
             x, mask = self.crop(*to_body(raw, self.skeleton, self.pre), g)
+        elif g is None:
+            x, mask = self.whole(raw)
+        else:
+            x, mask, labels = self.window(raw, labels, g)
 
         if g is not None:
             x, flipped = augment(x, mask, self.skeleton, self.aug, g)
@@ -58,28 +71,50 @@ class Pipeline:
             return from_room(x, mask, self.skeleton), mask, labels
         return make_stream(x, mask, self.skeleton, self.pre.stream), mask, labels
 
+    def whole(self, raw: Tensor) -> tuple[Tensor, Tensor]:  # (N, C, T, V, M), (N, T, M)
+        "All frames of causal input; they end with the clip, and what is missing stands in front."
+        visible = seen_joints(raw).any(2)  # (N, T_raw, M)
+        frames = -(-raw.shape[2] // STEP) * STEP
+        pace = torch.ones(raw.shape[0], frames - 1, device=raw.device)
+        moments, start, _ = window_moments(visible, pace)
+        return self.only_inside(*to_room(raw, self.skeleton), moments, start)
+
     def window(
         self,
         raw: Tensor,  # (N, C, T_raw, V, M)
-        g: torch.Generator | None,
-    ) -> tuple[Tensor, Tensor]:  # (N, C, T, V, M), (N, T, M)
-        """Frames that end with the clip (what is missing stands in front): all of them in tests,
-        a window of a random part at a random pace in training."""
+        labels: Tensor | None,  # (N,)
+        g: torch.Generator,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:  # (N, C, T, V, M), (N, T, M), (N,) or (N, T)
+        "T frames at a random pace: a random part of the clip, perhaps with what is around it."
         visible = seen_joints(raw).any(2)  # (N, T_raw, M)
         n = raw.shape[0]
-        fraction, offset = 1.0, 1.0
-        if g is None:
-            frames = -(-raw.shape[2] // STEP) * STEP
-            pace = torch.ones(n, frames - 1, device=raw.device)
-        else:
-            frames = self.pre.frames
-            fraction = uniform(n, *self.pre.crop_train, raw, g)
-            offset = uniform(n, 0, 1, raw, g)
-            pace = random_pace(n, frames, self.aug.warp, g).to(raw)
+        fraction = uniform(n, *self.pre.crop_train, raw, g)
+        offset = uniform(n, 0, 1, raw, g)
+        pace = random_pace(n, self.pre.frames, self.aug.warp, g).to(raw)
+        moments, start, end = window_moments(visible, pace, fraction, offset)
+        room, there = to_room(raw, self.skeleton)
 
-        moments, inside = window_moments(visible, pace, fraction, offset)
-        x, mask = take_frames(*to_room(raw, self.skeleton), moments)
-        mask = mask & inside[..., None]
+        x, mask = self.only_inside(room, there, moments, start)
+        if self.aug.untrimmed_p == 0 or labels is None:
+            return x, mask, labels
+
+        part = moments, start, end, self.skeleton, self.pre.rate
+        longer, seen, what = untrimmed_windows(room, there, labels, self.nothing, *part, g)
+        some = chance(n, self.aug.untrimmed_p, raw, g)
+        x = torch.where(some.view(-1, 1, 1, 1, 1), longer, x)
+        mask = torch.where(some.view(-1, 1, 1), seen, mask)
+        return x, mask, torch.where(some[:, None], what, labels[:, None])
+
+    def only_inside(
+        self,
+        x: Tensor,  # (N, C, T_raw, V, M)
+        mask: Tensor,  # (N, T_raw, M)
+        moments: Tensor,  # (N, T)
+        start: Tensor,  # (N,)
+    ) -> tuple[Tensor, Tensor]:  # (N, C, T, V, M), (N, T, M)
+        "The clip at some moments; nobody is there before its start."
+        x, mask = take_frames(x, mask, moments)
+        mask = mask & (moments >= start[:, None] - 1e-3)[..., None]
         return x * mask[:, None, :, None], mask
 
     def crop(
@@ -102,7 +137,11 @@ class Pipeline:
             progress = uneven_time(n, pre.frames, self.aug.warp, g).to(x)
         return sample(x, mask, pre.frames, pre.sampling, fraction, offset, jitter, progress)
 
-    def flip_labels(self, labels: Tensor | None, flipped: Tensor) -> Tensor | None:  # (N,) each
+    def flip_labels(
+        self,
+        labels: Tensor | None,  # (N,) or (N, T)
+        flipped: Tensor,  # (N,) bool
+    ) -> Tensor | None:
         "The classes of the flipped clips changed by the map."
         if labels is None or not self.label_flip:
             return labels
@@ -110,7 +149,7 @@ class Pipeline:
         mirrored = labels.clone()
         for label, partner in self.label_flip.items():
             mirrored[labels == label] = partner
-        return torch.where(flipped, mirrored, labels)
+        return torch.where(flipped if labels.ndim == 1 else flipped[:, None], mirrored, labels)
 
     def clips(
         self,

@@ -80,6 +80,7 @@ class RunInfo:
     def of(
         cfg: Any,  # settings, a dataclass
         store: Store,
+        classes: list[str],  # of the network
         teacher: str = "",
     ) -> "RunInfo":
         "Of a run that begins now, on this machine."
@@ -87,7 +88,7 @@ class RunInfo:
             asdict(cfg),
             store.dataset.name,
             store.skeleton,
-            list(store.classes),
+            classes,
             store.fingerprint,
             environment(),
             teacher,

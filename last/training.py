@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BARS', 'TRAIN', 'TrainConfig', 'cycles', 'cycle_ends', 'lr_at', 'ramped_average', 'make_optimizer', 'Task',
-           'SkeletonTask', 'train_epoch', 'batch_totals', 'TrainState', 'make_accelerator', 'start_state', 'validate',
-           'ends_since_best', 'is_best', 'save_weights', 'save_checkpoint', 'save_epoch', 'is_due', 'write_facts',
-           'describe_start', 'warnings', 'describe_average', 'check_folder', 'curve', 'describe_epoch', 'Safe', 'train',
-           'trained']
+           'SkeletonTask', 'at_the_end', 'train_epoch', 'batch_totals', 'TrainState', 'make_accelerator', 'start_state',
+           'validate', 'ends_since_best', 'is_best', 'save_weights', 'save_checkpoint', 'save_epoch', 'is_due',
+           'write_facts', 'describe_start', 'warnings', 'describe_average', 'check_folder', 'curve', 'describe_epoch',
+           'Safe', 'train', 'trained']
 
 # %% ../nbs/31_training.ipynb #ba2efa4f
 import copy
@@ -40,6 +40,7 @@ from .core import Command, ParseError, pick_device
 from .pipeline import Pipeline
 from .preprocessing import PreprocessConfig
 from .processes import Share, SharedBatches, gather_rows, train_together
+from .protocols import NOTHING
 from .runs import RunInfo, continue_info, describe_head, load_weights, trained_on
 from .store import Store
 from .zoo import build_model
@@ -65,7 +66,8 @@ class TrainConfig:
     optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd is with Nesterov momentum 0.9
     lr: float = 1e-3  # peak learning rate (sgd wants about 0.05)
     weight_decay: float = 1e-4  # for all weights
-    schedule: Literal["restarts", "cosine"] = "restarts"  # cosine with warm restarts, or one cosine
+    # cosine with warm restarts, one cosine, or no fall at all (for averaged weights: --ema)
+    schedule: Literal["restarts", "cosine", "flat"] = "restarts"
     warmup: int = 5  # epochs of linear warm-up
     clip: float = 1.0  # largest gradient norm; 0: no clipping
     label_smoothing: float = 0.0  # probability taken from the true class and spread over all
@@ -92,7 +94,7 @@ class TrainConfig:
 # %% ../nbs/31_training.ipynb #0f2aa83f
 def cycles(epochs: int, schedule: str = "restarts") -> list[tuple[int, int]]:
     "(start, length) of the cycles that begin within `epochs`."
-    if schedule == "cosine":
+    if schedule != "restarts":
         return [(0, epochs)]
 
     found = []
@@ -121,6 +123,8 @@ def lr_at(
     "Learning rate after e epochs (Loshchilov and Hutter, ICLR 2017)."
     if e < warmup:
         return peak * e / warmup
+    if schedule == "flat":
+        return peak
 
     if schedule == "cosine":
         start, length = warmup, max(epochs - warmup, 1)
@@ -151,10 +155,11 @@ def make_optimizer(model: nn.Module, cfg: TrainConfig) -> Optimizer:
 
 # %% ../nbs/31_training.ipynb #f445c6d3
 class Task:
-    "What the loop trains. A task sets these five attributes and defines the methods below."
+    "What the loop trains. A task sets these six attributes and defines the methods below."
 
     cfg: Any  # settings
     store: Store  # names, labels and parts of all clips
+    classes: list[str]  # of the network
     numbers: np.ndarray  # clips to train on
     val: np.ndarray  # clips to validate on; may be empty
     pipeline: Callable  # (raw, labels, generator or None) -> what the network takes, labels
@@ -204,18 +209,27 @@ class SkeletonTask(Task):
 
         self.cfg = cfg
         self.store = store
+        self.classes = list(store.classes)
         self.numbers = training_clips(cfg, store)
         self.val = store.part(cfg.protocol, "val") if cfg.part == "fit" else self.numbers[:0]
         self.pipeline = Pipeline(store.skeleton, cfg.pre, cfg.aug, store.dataset.flip)
+        if cfg.aug.untrimmed_p > 0:
+            if not cfg.pre.causal:
+                raise ValueError("aug.untrimmed-p is for causal networks: it needs --pre.causal")
+            self.classes = [*store.classes, NOTHING]
+            self.pipeline.nothing = len(store.classes)
 
     def model(self) -> nn.Module:
-        classes, channels = len(self.store.classes), self.cfg.pre.channels
-        return build_model(self.cfg.model, self.store.skeleton, classes, channels)
+        classes, channels = len(self.classes), self.cfg.pre.channels
+        model = build_model(self.cfg.model, self.store.skeleton, classes, channels)
+        if getattr(model, "gate", False) and NOTHING not in self.classes:
+            raise ValueError("gate: there is a class for nothing only with --aug.untrimmed-p")
+
+        return model
 
     def start_from(self, model: nn.Module) -> str:
-        classes = list(self.store.classes)
-        left_out = load_weights(model, self.cfg.init, classes)
-        return describe_head(self.cfg.init, classes, left_out)
+        left_out = load_weights(model, self.cfg.init, self.classes)
+        return describe_head(self.cfg.init, self.classes, left_out)
 
     def optimizer(self, model: nn.Module) -> Optimizer:
         return make_optimizer(model, self.cfg)
@@ -226,9 +240,15 @@ class SkeletonTask(Task):
 
     def loss(self, model: nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor) -> Tensor:
         smoothing = self.cfg.label_smoothing
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing) + model.extra_loss(labels)
+        loss = F.cross_entropy(logits, at_the_end(labels), label_smoothing=smoothing)
+        return loss + model.extra_loss(labels)
 
 # %% ../nbs/31_training.ipynb #d39b3d7c
+def at_the_end(labels: Tensor) -> Tensor:  # (N,), or (N, T) labels of frames -> (N,)
+    "The label of every clip, or of the last frame of every window."
+    return labels if labels.ndim == 1 else labels[:, -1]
+
+
 def train_epoch(
     acc: "Accelerator",
     state: "TrainState",
@@ -284,7 +304,7 @@ def train_epoch(
 
 def batch_totals(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     "Loss times clips, correct clips, clips; of mixed labels (N, classes) the larger part counts."
-    classes = labels if labels.ndim == 1 else labels.argmax(1)
+    classes = labels.argmax(1) if labels.is_floating_point() else at_the_end(labels)
     correct = (logits.argmax(1) == classes).sum()
     clips = torch.tensor(len(labels), device=logits.device)
     return torch.stack([loss.detach() * clips, correct, clips])
@@ -497,7 +517,7 @@ def describe_start(task: Task, state: TrainState, steps: int, device: str) -> st
     network = state.plain
     parameters = sum(p.numel() for p in network.parameters())
     words = [f"{len(task.numbers)} training and {len(task.val)} validation clips"]
-    words += [f"{len(task.store.classes)} classes", f"{parameters:,} parameters", device]
+    words += [f"{len(task.classes)} classes", f"{parameters:,} parameters", device]
     words += [f"{steps} steps per epoch", f"{task.cfg.epochs} epochs"]
     return ", ".join(words)
 
@@ -607,7 +627,8 @@ def train(cfg: Any, quiet: bool = False, kind: type[Task] = SkeletonTask) -> lis
     report = (lambda *words: None) if silent else print
     check_folder(cfg.out)
     task = kind(cfg, Store(cfg.data))
-    info = continue_info(cfg.out, cfg, RunInfo.of(cfg, task.store, task.teacher()))
+    about = RunInfo.of(cfg, task.store, task.classes, task.teacher())
+    info = continue_info(cfg.out, cfg, about)
 
     # network, optimizer and batches
     acc = make_accelerator(cfg)

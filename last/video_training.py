@@ -267,6 +267,7 @@ class VideoTask(Task):
     ):
         self.cfg = cfg
         self.store = store
+        self.classes = list(store.classes)
         self.shape = video_shape(cfg.model, cfg.frames, cfg.size)
         _check(cfg)
         self.files = find_videos(cfg.videos, store.index.names.tolist())

@@ -21,6 +21,7 @@ from last.ablations import (
     load_grid,
     paired_bootstrap,
     plot_ablation,
+    settings_of,
     teacher_of,
 )
 from last.distillation import run_hash
@@ -51,9 +52,19 @@ def test_merging_reaches_nested_settings():
     assert deep_merge({"a": 1}, {"b": {"c": 2}}) == {"a": 1, "b": {"c": 2}}
 
 
+def test_a_set_may_have_settings_of_its_own(tmp_path):
+    text = GRID.replace("sets: [toy given]", "sets: [toy given, toy x]\nby_set: {toy x: {lr: 1}}")
+    (tmp_path / "grid.yaml").write_text(text)
+    grid = load_grid(tmp_path / "grid.yaml")
+    assert settings_of(grid, "toy given", "long").get("lr") is None
+    own = settings_of(grid, "toy x", "long")
+    assert (own["lr"], own["pre"]["frames"], own["epochs"]) == (1, 12, 1)
+
+
 @pytest.mark.parametrize(
     "text, why",
     [
+        ("sets: [s x]\nby_set: {s y: {}}\nrows: {a: {}}", "by_set: no set is called 's y'"),
         ("sets: [s xsub]\nrows: {a: {epoch: 3}}", "row 'a': unknown setting epoch"),
         ("sets: [s]\nrows: {a: {}}", "expected `store protocol`"),
         ("rows: {a: {}}", "sets"),

@@ -30,6 +30,7 @@ CHANGES = [
     "temporal=shift",
     "temporal=shift+depthwise dynamic=tanh",
     "patch=1 strides=1,1,1 channels=16,24,24",
+    "gate=true memory=4,16,64",
     "patch=1 strides=2,2,2 channels=16,24,24 attention=linear attention_from=1",
 ]
 
@@ -297,11 +298,9 @@ def test_windows_end_with_their_part():
     visible = torch.zeros(2, 50, 1, dtype=torch.bool)
     visible[0, 5:25] = True
     visible[1, :50] = True
-    moments, inside = window_moments(visible, torch.ones(2, 31))
-    assert moments[0, -1] == 24
-    assert inside[0].sum() == 20
-    assert moments[1, -1] == 49
-    assert inside[1].all()
+    moments, start, end = window_moments(visible, torch.ones(2, 31))
+    assert moments[:, -1].tolist() == end.tolist() == [24, 49]
+    assert start.tolist() == [5, 0]
 
 
 # The pipeline
@@ -339,3 +338,50 @@ def test_training_windows_have_the_wanted_length_and_a_seed():
 def test_settings_without_effect_are_refused(change):
     with pytest.raises(ValueError, match=f"pre.causal: has no use for {next(iter(change))}"):
         PreprocessConfig(causal=True, **change)
+
+
+# Memories that are carried from batch to batch in training
+
+
+def trained_on_twice(changes, second=8):
+    "A network in training that has seen one batch, its answers to the next, and that batch."
+    torch.manual_seed(0)
+    model = network(changes).train()
+    for part in model.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            part.eval()
+    g = torch.Generator().manual_seed(1)
+    one, two = torch.randn(2, 8, 12, 16, UTD.V, 1, generator=g).unbind(0)
+    model(one)
+    model.answers = None
+    torch.manual_seed(2)
+    model(two[:second])
+    return model, model.answers[0], two[:second]
+
+
+def test_a_memory_is_carried_into_some_rows():
+    model, answers, x = trained_on_twice("carry=0.5 dropout=0")
+    plain = model.eval()(x)
+    changed = (answers[:, -1] - plain).abs().amax(1) > 1e-4
+    assert 0 < changed.sum() < len(x)
+
+
+def test_a_smaller_last_batch_carries_too():
+    model, answers, x = trained_on_twice("carry=0.99 dropout=0", second=3)
+    assert ((answers[:, -1] - model.eval()(x)).abs().amax(1) > 1e-4).any()
+
+
+def test_nothing_is_carried_without_being_asked_for():
+    model, answers, x = trained_on_twice("dropout=0")
+    torch.testing.assert_close(answers[:, -1], model.eval()(x))
+    assert model.carried is None
+
+
+def test_nothing_is_carried_into_an_epoch():
+    model = trained_on_twice("carry=0.9 dropout=0")[0]
+    assert model.carried is not None
+    assert not any(part.requires_grad for part in model.carried)
+    model.train()
+    assert model.carried is None
+    with pytest.raises(ValueError, match="carry: expected a probability below 1"):
+        network("carry=1.5")

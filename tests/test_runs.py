@@ -293,7 +293,7 @@ def test_a_new_run_has_the_versions_of_today(tmp_path):
     from last.store import toy_store
 
     cfg = TrainConfig(str(tmp_path), "run", "given", model="stgcn")
-    info = RunInfo.of(cfg, toy_store(tmp_path, clips=4))
+    info = RunInfo.of(cfg, toy_store(tmp_path, clips=4), CLASSES)
     assert info.as_dict()["versions"] == versions_today("stgcn")
 
 

@@ -219,7 +219,7 @@ def test_ten_seconds_of_nothing_is_a_new_beginning(toy):
 
 def spotted(rows, **settings):
     "What a spotter says to probabilities of (rest, kick, nothing)."
-    spotter = ActionSpotter(["rest", "kick", "nothing"], **settings)
+    spotter = ActionSpotter(["rest", "kick", "nothing"], **dict(on=0.6, off=0.4) | settings)
     found = []
     for t, p in enumerate(rows):
         event = spotter.update(float(t), np.array(p))

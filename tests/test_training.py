@@ -96,6 +96,12 @@ def test_rate_ends_low_and_restarts_at_the_peak():
     assert lr_at(5, 50, schedule="cosine") == pytest.approx(1e-3)
 
 
+def test_a_flat_rate_never_falls():
+    assert lr_at(2.5, 50, schedule="flat") == pytest.approx(5e-4)
+    assert [lr_at(e, 50, schedule="flat") for e in (5, 30, 50)] == [1e-3] * 3
+    assert cycle_ends(50, "flat") == [50]
+
+
 def test_warmup_as_long_as_the_run_divides_nothing_by_zero():
     assert lr_at(4.5, 5, schedule="cosine", warmup=5) == pytest.approx(9e-4)
     assert lr_at(5, 5, schedule="cosine", warmup=5) == pytest.approx(1e-3)

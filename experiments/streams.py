@@ -1,0 +1,67 @@
+"""Early recognition and simulated streams, for the runs of `experiments/grids/streaming.yaml`.
+
+    python -m last ablate --grid experiments/grids/streaming.yaml --stores STORES \
+        --work RUNS/streaming --out results/streaming/clips
+    python experiments/streams.py --stores STORES --work RUNS/streaming --out results/streaming
+
+The accuracy after the first 10 %, 20 %, ... of every test clip goes to OUT/early, and what `spot`
+measures on streams of the test clips (causal networks only) to OUT/streams. What is there already
+and belongs to the same training is not measured again.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from tqdm import tqdm
+
+from last.ablations import OneRun, load_grid
+from last.evaluation import EvaluateConfig, evaluate
+from last.runs import RunInfo
+from last.spotting import SpotConfig, spot
+
+
+@dataclass
+class Config:
+    "Measure the trained runs of the grid as streams."
+
+    stores: str  # folder of the prepared stores
+    work: str  # folder of the runs
+    out: str  # folder for the results
+    grid: str = "experiments/grids/streaming.yaml"
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+def is_done(file: Path, info: RunInfo) -> bool:
+    "Was this training measured before?"
+    if not file.is_file():
+        return False
+
+    return json.loads(file.read_text(encoding="utf-8"))["trained"]["config"] == info.config
+
+
+def main(cfg: Config) -> None:
+    grid = load_grid(cfg.grid)
+    part = "val" if grid.part == "fit" else "test"
+    runs = [OneRun(c, row, s) for c in grid.sets for row in grid.rows for s in cfg.seeds]
+    for run in tqdm(runs, "runs", disable=None):
+        name = run.name(run.protocols[0])
+        folder = Path(cfg.work) / name
+        if not (folder / "last.safetensors").is_file():
+            tqdm.write(f"{name}: not trained yet")
+            continue
+
+        info, data = RunInfo.read(folder), str(Path(cfg.stores) / run.store)
+        about = dict(protocol=run.protocols[0], part=part)
+        early = Path(cfg.out) / "early" / f"{name}.json"
+        if not is_done(early, info):
+            evaluate(EvaluateConfig(str(folder), data, out=str(early), early=True, **about))
+
+        streams = Path(cfg.out) / "streams" / f"{name}.json"
+        if info.pre.causal and not is_done(streams, info):
+            spot(SpotConfig(str(folder), data, out=str(streams), **about))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
