@@ -13,6 +13,8 @@ learn() {  # name of the folder, settings
   python -m last train "${@:2}" --lr 0.004 --threads 1 --data hdm05 --out "$1"
   python -m last evaluate --run "$1" --data hdm05 --device cpu
   cp "$1"/{config.json,last.safetensors,trained_on.txt} "$trained/$1"
+  python -c 'import sys; from last.checksums import list_files; list_files(sys.argv[1], sys.argv[2:])' \
+    "$trained/$1" config.json last.safetensors trained_on.txt
 }
 
 python -m last prepare --dataset hdm05 --out hdm05

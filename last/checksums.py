@@ -164,11 +164,17 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
     "The arrays of an .npz, checked where it has a checksum; nothing in it is ever executed."
     data = Path(path).read_bytes()
     check_seal(data, path)
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if archive.comment and not is_sealed(data):
-            raise ParseError(f"{path}: is damaged, it ends within its checksum")
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            cut = archive.comment and not is_sealed(data)
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile and numpy fail in many ways
+        raise ParseError(f"{path}: not a readable .npz file ({error})") from None
+
+    if cut:
+        raise ParseError(f"{path}: is damaged, it ends within its checksum")
+    return arrays
 
 
 def save_npy(path: str | Path, array: np.ndarray) -> None:
@@ -183,8 +189,11 @@ def load_npy(path: str | Path) -> np.ndarray:
     data = Path(path).read_bytes()
     check_seal(data, path)
     buffer = io.BytesIO(data)
-    array = np.load(buffer, allow_pickle=False)
-    if buffer.tell() not in (len(data), len(data) - _SEAL * is_sealed(data)):
+    try:
+        array = np.load(buffer, allow_pickle=False)
+    except Exception as error:
+        raise ParseError(f"{path}: not a readable .npy file ({error})") from None
+    if not isinstance(array, np.ndarray) or len(data) - buffer.tell() != _SEAL * is_sealed(data):
         raise ParseError(f"{path}: is damaged, something follows its array")
     return array
 

@@ -437,8 +437,10 @@ def read_stgcn(
     path = Path(path)
     try:
         data = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as e:
+    except Exception as e:  # numpy evaluates the header, and may fail in any way
         raise ParseError(f"{path}: not a readable .npy file ({e})") from None
+    if not isinstance(data, np.ndarray) or data.dtype.kind not in "fiu":
+        raise ParseError(f"{path}: expected an array of numbers")
     if data.ndim != 5:
         raise ParseError(f"{path}: expected (N, C, T, V, M), found shape {data.shape}")
 
@@ -487,6 +489,8 @@ def read_ctrgcn(
 
     for split in ("train", "test"):
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if x.dtype.kind not in "fiu" or y.dtype.kind not in "fiu" or not y.ndim:
+            raise ParseError(f"{path}: expected x_{split} and y_{split} as arrays of numbers")
         if x.ndim != 3 or x.shape[2] % (3 * V) or len(x) != len(y):
             raise ParseError(
                 f"{path}: expected x_{split} (N, T, M*{V}*3) and as many labels,"

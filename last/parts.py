@@ -141,8 +141,6 @@ def _part_of(file: Path) -> dict[str, np.ndarray]:
         return {name: part[name] for name in part.files}
 
 
-
-
 @dataclass
 class Piece:
     "Clips that lie beside each other in a dict of columns, in a part's file, or in a store."
