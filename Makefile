@@ -1,6 +1,7 @@
 # make demo          environment, installation, training on eleven actions of real people, a report in demo/report (about 5 minutes on 2 cores, 1.4 GB)
 # make demo-teacher  a small video network as teacher, on synthetic videos (about 3 minutes more)
 # make test          environment with development tools, all checks; ends with a line that counts them
+# make soak          hours: kills of every command at 50 random moments each; the results go to results/scale
 # make lab           opens the notebooks in JupyterLab
 # make docs          the site in build/docs, from notebooks, pages and package; formulas need npm (node) once, for MathJax
 # make report        nbs/report.ipynb as a paper: build/report/report.html, and report.pdf where Chromium is
@@ -13,7 +14,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN    := $(VENV)/bin
 LAST   := $(BIN)/python -m last
 
-.PHONY: demo demo-teacher test lab docs report release node hooks clean
+.PHONY: demo demo-teacher test soak lab docs report release node hooks clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -44,6 +45,9 @@ demo-teacher: $(VENV)/.installed-teacher
 
 test: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --durations=8
+
+soak: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python experiments/soak.py --kills 50 --out results/scale/soak.json
 
 lab: $(VENV)/.installed-dev
 	$(BIN)/jupyter lab nbs

@@ -5,13 +5,16 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'CONFIGS', 'OTHER_MODELS', 'MUST_EXIST', 'EXAMPLE', 'get_command', 'suggestion', 'find_config',
            'read_yaml', 'load_defaults', 'take_config', 'parse', 'words_by_flag', 'check_early', 'overview', 'explain',
-           'is_out_of_memory', 'run_command', 'main']
+           'is_out_of_memory', 'Terminated', 'heed_sigterm', 'run_command', 'main']
 
 # %% ../nbs/90_cli.ipynb #313f6b43
 import os
+import signal
 import sys
 import textwrap
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from importlib import import_module
@@ -29,6 +32,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "synth": "synthetic.SYNTH",
     "prepare": "info.PREPARE",
     "info": "info.INFO",
+    "verify": "verify.VERIFY",
     "train": "training.TRAIN",
     "floor": "floor.FLOOR",
     "evaluate": "evaluation.EVALUATE",
@@ -181,7 +185,7 @@ def check_early(name: str, args: list[str]) -> None:
         for path in paths if flag in read else ():
             if not Path(path).exists():
                 raise FileNotFoundError(f"--{flag} {path}: no such file or folder")
-    for source in given[""][:1] if name in ("info", "export", "explain", "predict") else ():
+    for source in given[""][:1] if name in ("info", "export", "explain", "verify", "predict") else ():
         if not Path(source).exists() and "://" not in source and not source.isdigit():
             raise FileNotFoundError(f"{source}: no such file or folder")
     for path in given.get("model", [])[:1] if name in ("predict", "live") else ():
@@ -236,6 +240,31 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return any(words in str(error) for words in ("out of memory", "can't allocate memory"))
 
 
+class Terminated(KeyboardInterrupt):
+    "SIGTERM: a cluster's scheduler takes the machine back."
+
+
+_INTERRUPTED = {KeyboardInterrupt: ("interrupted", 130), Terminated: ("terminated", 143)}
+
+
+@contextmanager
+def heed_sigterm() -> Iterator[None]:
+    "Let SIGTERM end a command as Ctrl-C does, so that it saves what it has."
+
+    def terminate(*_):
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def run_command(name: str, args: list[str]) -> str:
     "Check, import, parse, run; the text that the command shows."
     check_early(name, args)
@@ -243,9 +272,9 @@ def run_command(name: str, args: list[str]) -> str:
     cfg = parse(name, args)
     try:
         return command.show(cfg, command.run(cfg))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         more = "; the same command goes on from here" if command.resumes else ""
-        raise KeyboardInterrupt(f"interrupted{more}") from None
+        raise type(error)(f"{_INTERRUPTED[type(error)][0]}{more}") from None
 
 # %% ../nbs/90_cli.ipynb #bac757eb
 def main(argv: list[str] | None = None) -> int:
@@ -271,10 +300,12 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
     try:
-        text = run_command(name, args[1:])
+        with heed_sigterm():
+            text = run_command(name, args[1:])
     except KeyboardInterrupt as e:
-        print(f"\n{str(e) or 'interrupted'}", file=sys.stderr)
-        return 130
+        words, status = _INTERRUPTED[type(e)]
+        print(f"\n{str(e) or words}", file=sys.stderr)
+        return status
     except (ValueError, OSError, ImportError, FloatingPointError) as e:
         if debug:
             raise

@@ -5,15 +5,18 @@
 # %% auto #0
 __all__ = ['BARS', 'TRAIN', 'TrainConfig', 'cycles', 'cycle_ends', 'lr_at', 'ramped_average', 'make_optimizer', 'Task',
            'SkeletonTask', 'at_the_end', 'train_epoch', 'batch_totals', 'TrainState', 'make_accelerator', 'start_state',
-           'validate', 'ends_since_best', 'is_best', 'save_weights', 'save_epoch', 'write_facts', 'describe_start',
-           'warnings', 'describe_average', 'check_folder', 'curve', 'describe_epoch', 'train', 'trained']
+           'validate', 'ends_since_best', 'is_best', 'save_weights', 'save_checkpoint', 'save_epoch', 'is_due',
+           'write_facts', 'describe_start', 'warnings', 'describe_average', 'check_folder', 'curve', 'describe_epoch',
+           'Safe', 'train', 'trained']
 
 # %% ../nbs/31_training.ipynb #ba2efa4f
 import copy
+import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,9 +35,11 @@ from tqdm import tqdm
 
 from .augmentation import AugmentConfig
 from .batches import EpochOrder, keep_memory, make_loader, predict, seed_of, training_clips
-from .core import Command, pick_device, write_atomic, write_json
+from .checksums import check_listed, write_listed
+from .core import Command, ParseError, pick_device
 from .pipeline import Pipeline
 from .preprocessing import PreprocessConfig
+from .processes import Share, SharedBatches, gather_rows, train_together
 from .protocols import NOTHING
 from .runs import RunInfo, continue_info, describe_head, load_weights, trained_on
 from .store import Store
@@ -251,11 +257,11 @@ def train_epoch(
 ) -> tuple[float, float]:  # mean loss, accuracy
     "One pass over the training clips."
     cfg, epoch = task.cfg, state.epoch
-    model = state.model
+    model, share = state.model, state.share
     network = acc.unwrap_model(model)
     totals = torch.zeros(3, device=acc.device)  # loss, correct, clips
 
-    torch.manual_seed(seed_of(cfg.seed, epoch, acc.process_index))  # dropout
+    torch.manual_seed(seed_of(cfg.seed, epoch, 0))  # dropout
     model.train()
     bar = tqdm(loader, f"epoch {epoch + 1}/{cfg.epochs}", leave=False, disable=None)
     for step, (raw, labels, numbers) in enumerate(bar):
@@ -265,7 +271,11 @@ def train_epoch(
             group["lr"] = lr * group.get("lr_scale", 1.0)
 
         # raw clips to logits; inputs of a skeleton network: (N, C, T, V, M), (N, T, M)
-        g = torch.Generator().manual_seed(seed_of(cfg.seed, epoch, step, acc.process_index))
+        g = torch.Generator().manual_seed(seed_of(cfg.seed, epoch, step, 0))
+        if share is not None:
+            share.take(min(cfg.batch, len(task.numbers) - step * cfg.batch))
+            g = share.generator(seed_of(cfg.seed, epoch, step, 0))
+        raw, labels = raw.to(acc.device), labels.to(acc.device)
         *inputs, labels = task.pipeline(raw, labels, g)
         with acc.autocast():
             logits = model(*inputs)  # (N, classes)
@@ -277,8 +287,8 @@ def train_epoch(
                 "try a lower --lr or --amp no"
             )
 
-        # one step of the optimizer
-        acc.backward(loss)
+        # one step of the optimizer; of several processes each counts by its clips
+        acc.backward(loss if share is None else loss * share.weight)
         if cfg.clip and acc.sync_gradients:
             acc.clip_grad_norm_(model.parameters(), cfg.clip)
         state.optimizer.step()
@@ -286,7 +296,7 @@ def train_epoch(
         if state.ema is not None:
             state.ema.update_parameters(network)
 
-        totals += batch_totals(loss, logits, labels)
+        totals += batch_totals(loss, logits, labels) * (share is None or share.count > 0)
 
     loss, correct, clips = acc.reduce(totals, "sum").tolist()
     return loss / clips, correct / clips
@@ -310,6 +320,7 @@ class TrainState:
     optimizer: Any
     epoch: int = 0  # epochs done
     history: list[dict] = field(default_factory=list)  # one row per epoch
+    share: Share | None = None  # of several processes: this one's clips of the batch
 
     def weights(self, acc: "Accelerator") -> nn.Module:
         "The network to validate and to save: averaged weights if there are any."
@@ -317,20 +328,24 @@ class TrainState:
         self.plain.load_state_dict(source.state_dict())
         return self.plain
 
-    def save(self, acc: "Accelerator", path: Path) -> None:
-        "Write a checkpoint."
-        state = dict(
+    def capture(self, acc: "Accelerator") -> dict:
+        "All that a checkpoint holds."
+        return dict(
             model=acc.unwrap_model(self.model).state_dict(),
             optimizer=self.optimizer.state_dict(),
             ema=None if self.ema is None else self.ema.state_dict(),
             scaler=acc.scaler.state_dict() if acc.scaler else None,
             epoch=self.epoch,
-            history=self.history,
+            history=list(self.history),
         )
-        write_atomic(path, lambda p: torch.save(state, p))
 
     def load(self, acc: "Accelerator", path: Path) -> None:
         "Go on from a checkpoint."
+        try:
+            check_listed(path)
+        except ParseError as e:
+            reason = str(e).partition(" (to read")[0]
+            raise ParseError(f"{reason}; remove it to start over") from None
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as e:
@@ -361,7 +376,7 @@ def make_accelerator(cfg: Any) -> "Accelerator":
     # otherwise accelerate keeps the precision and the device of a process's first run
     alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
     AcceleratorState._reset_state(reset_partial_state=alone)
-    wait = InitProcessGroupKwargs(timeout=timedelta(hours=12))  # while the first one validates
+    wait = InitProcessGroupKwargs(timeout=timedelta(minutes=30))  # between two steps
     acc = Accelerator(mixed_precision=cfg.amp, cpu=on_cpu, kwargs_handlers=[wait])
     if acc.device.type == "cpu":
         keep_memory()
@@ -382,25 +397,34 @@ def start_state(acc: "Accelerator", task: Task, report: Callable) -> TrainState:
     if cfg.ema:  # AveragedModel copies the network once more
         ema = AveragedModel(plain, multi_avg_fn=ramped_average(cfg.ema), use_buffers=True)
 
+    share = None
+    if acc.num_processes > 1:
+        share = Share(acc.process_index, acc.num_processes)
+        train_together(model, share)
+
     model, optimizer = acc.prepare(model, task.optimizer(model))
-    return TrainState(model, ema, plain, optimizer)
+    return TrainState(model, ema, plain, optimizer, share=share)
 
 # %% ../nbs/31_training.ipynb #2bbad0de
 def validate(acc: "Accelerator", state: TrainState, task: Task) -> dict:
-    "Validation loss and accuracy; the first process measures for all, so that all stop together."
+    "Validation loss and accuracy; several processes deal the clips out, and all get the same."
     if not len(task.val):
         return {}
 
-    from accelerate.utils import broadcast_object_list
+    numbers, network = task.val, state.weights(acc)
+    if state.share is not None:
+        numbers = numbers[Share(acc.process_index, acc.num_processes).take(len(numbers))]
 
-    found = {}
-    if acc.is_main_process:
-        loader = task.loader(task.val, task.cfg.batch)
-        logits, labels, _ = predict(state.weights(acc), loader, task.pipeline, acc.device)
-        found["val_loss"] = F.cross_entropy(logits, labels).item()
-        found["val_top1"] = (logits.argmax(1) == labels).float().mean().item()
+    rows = ()
+    if len(numbers):
+        loader = task.loader(numbers, task.cfg.batch)
+        rows = predict(network, loader, task.pipeline, acc.device)
+    if state.share is not None:
+        rows = gather_rows(rows)
 
-    return broadcast_object_list([found])[0]
+    logits, labels, _ = rows
+    top1 = (logits.argmax(1) == labels).float().mean().item()
+    return dict(val_loss=F.cross_entropy(logits, labels).item(), val_top1=top1)
 
 
 def ends_since_best(history: list[dict], ends: list[int]) -> int:
@@ -420,12 +444,32 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     "Write .safetensors; the library leaves it to its owner alone, other files follow the umask."
 
     def write(part: Path) -> None:
-        save_file(weights, part)
+        _save(lambda: save_file(weights, part), path)
         umask = os.umask(0)
         os.umask(umask)
         part.chmod(0o666 & ~umask)
 
-    write_atomic(path, write)
+    write_listed(path, write)
+
+
+def _save(write: Callable, path: Path) -> None:
+    "What torch and safetensors say of a full disk, as the OSError that it is."
+    try:
+        write()
+    except (RuntimeError, SafetensorError) as error:
+        reason = str(error).split("\n")[0]
+        raise OSError(f"{path.parent}: cannot write {path.name} there ({reason})") from None
+
+
+def save_checkpoint(
+    out: Path,  # folder of the run
+    state: dict,  # what `capture` returned
+) -> None:
+    "checkpoint.pt, and its rows as history.json."
+    text = json.dumps(state["history"], indent=1) + "\n"
+    path = out / "checkpoint.pt"
+    write_listed(out / "history.json", lambda part: part.write_text(text, encoding="utf-8"))
+    write_listed(path, lambda part: _save(lambda: torch.save(state, part), path))
 
 
 def save_epoch(
@@ -449,17 +493,23 @@ def save_epoch(
         save_weights(out / "best.safetensors", weights)
     if final:
         save_weights(out / "last.safetensors", weights)
-    if final or state.epoch % cfg.checkpoint_every == 0:
-        write_json(out / "history.json", state.history)
-        state.save(acc, out / "checkpoint.pt")
+    if is_due(state, cfg, final):
+        save_checkpoint(out, state.capture(acc))
+
+
+def is_due(state: TrainState, cfg: Any, final: bool) -> bool:
+    "Is a checkpoint written after this epoch?"
+    return final or state.epoch % cfg.checkpoint_every == 0
 
 # %% ../nbs/31_training.ipynb #4e4ff279
 def write_facts(task: Task, info: RunInfo) -> None:
     "config.json and trained_on.txt."
     out = Path(task.cfg.out)
-    write_json(out / "config.json", info.as_dict())
+    facts = json.dumps(info.as_dict(), indent=1) + "\n"
     names = sorted({*task.store.index.names[task.numbers].tolist(), *task.also_seen()})
-    write_atomic(out / "trained_on.txt", lambda p: p.write_text("\n".join(names) + "\n", "utf-8"))
+    names = "\n".join(names) + "\n"
+    write_listed(out / "config.json", lambda part: part.write_text(facts, encoding="utf-8"))
+    write_listed(out / "trained_on.txt", lambda part: part.write_text(names, encoding="utf-8"))
 
 
 def describe_start(task: Task, state: TrainState, steps: int, device: str) -> str:
@@ -534,6 +584,37 @@ def describe_epoch(row: dict, epochs: int) -> str:
     return "  ".join(words + [f"{k} {v:.4f}" for k, v in row.items() if k not in ("epoch", "lr")])
 
 # %% ../nbs/31_training.ipynb #7a57f5d2
+class Safe:
+    "The state after the last whole epoch, for a training that is interrupted in the next one."
+
+    def __init__(self, out: Path, writes: bool):
+        self.out = out
+        self.writes = writes  # of several processes, one
+        self.state: dict | None = None  # None: the checkpoint on the disk is as new
+
+    def put(self, state: dict | None) -> None:
+        "Keep a copy; training goes on in the original."
+        self.state = copy.deepcopy(state)
+
+    @contextmanager
+    def keeping(self, epoch: int) -> Iterator[None]:
+        "While an epoch runs: an interruption writes what is kept, a lost process is explained."
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self.state is not None and self.writes:
+                save_checkpoint(self.out, self.state)
+            raise
+        except RuntimeError as error:
+            lost = ("closed by peer", "reset by peer", "Broken pipe", "ProcessGroup", "store")
+            if not any(word in str(error) for word in lost) or "WORLD_SIZE" not in os.environ:
+                raise
+            raise ConnectionError(
+                f"another process of this training has ended in epoch {epoch + 1}; "
+                f"{self.out} is whole, and the same command goes on from its last checkpoint"
+            ) from error
+
+
 def train(cfg: Any, quiet: bool = False, kind: type[Task] = SkeletonTask) -> list[dict]:
     "Train (or go on training) the task made of settings and their store; one dict per epoch."
     if min(cfg.epochs, cfg.batch, cfg.checkpoint_every) < 1:
@@ -553,8 +634,11 @@ def train(cfg: Any, quiet: bool = False, kind: type[Task] = SkeletonTask) -> lis
     acc = make_accelerator(cfg)
     state = start_state(acc, task, report)
     order = EpochOrder(len(task.numbers), cfg.seed)
-    batch = max(cfg.batch // acc.num_processes, 1)
-    loader = acc.prepare(task.loader(task.numbers, batch, order))
+    if acc.num_processes > 1:
+        batches = SharedBatches(order, cfg.batch, acc.process_index, acc.num_processes)
+        loader = task.loader(task.numbers, cfg.batch, batches)
+    else:
+        loader = acc.prepare(task.loader(task.numbers, cfg.batch, order))
     checkpoint = Path(cfg.out) / "checkpoint.pt"
     if checkpoint.is_file():
         state.load(acc, checkpoint)
@@ -571,22 +655,26 @@ def train(cfg: Any, quiet: bool = False, kind: type[Task] = SkeletonTask) -> lis
     def out_of_patience() -> bool:
         return 0 < cfg.patience <= ends_since_best(state.history, ends)
 
+    safe = Safe(Path(cfg.out), acc.is_main_process)
     while state.epoch < cfg.epochs and not out_of_patience():
         order.epoch, began = state.epoch, time.monotonic()
-        loss, top1 = train_epoch(acc, state, loader, task)
-        state.epoch += 1
+        with safe.keeping(state.epoch):
+            loss, top1 = train_epoch(acc, state, loader, task)
+            state.epoch += 1
 
-        lr = lr_at(state.epoch - 1e-9, cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup)
-        row = dict(epoch=state.epoch, lr=lr, loss=loss, top1=top1)
-        row |= validate(acc, state, task)
-        state.history.append(row)
-        report(f"{describe_epoch(row, cfg.epochs)}  {curve([r['loss'] for r in state.history])}")
-        if len(state.history) == 2:
-            report(f"{time.monotonic() - began:.3g} s per epoch")
+            lr = lr_at(state.epoch - 1e-9, cfg.epochs, cfg.lr, cfg.schedule, cfg.warmup)
+            row = dict(epoch=state.epoch, lr=lr, loss=loss, top1=top1)
+            row |= validate(acc, state, task)
+            state.history.append(row)
+            words = describe_epoch(row, cfg.epochs)
+            report(f"{words}  {curve([r['loss'] for r in state.history])}")
+            if len(state.history) == 2:
+                report(f"{time.monotonic() - began:.3g} s per epoch")
 
-        final = state.epoch == cfg.epochs or out_of_patience()
-        if acc.is_main_process:
-            save_epoch(acc, state, cfg, is_best(state.history, ends), final)
+            final = state.epoch == cfg.epochs or out_of_patience()
+            if acc.is_main_process:
+                save_epoch(acc, state, cfg, is_best(state.history, ends), final)
+                safe.put(None if is_due(state, cfg, final) else state.capture(acc))
 
     if out_of_patience():
         report(

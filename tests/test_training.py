@@ -134,6 +134,7 @@ def test_run_learns_and_leaves_its_files(cfg):
     assert names == [
         "best.safetensors",
         "checkpoint.pt",
+        "checksums.sha256",
         "config.json",
         "history.json",
         "last.safetensors",
@@ -199,6 +200,10 @@ def test_damaged_checkpoint_is_named(cfg, tmp_path):
     train(cut, quiet=True)
     file = tmp_path / "run/checkpoint.pt"
     file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"checkpoint.pt: is damaged .*; remove it to start over"):
+        train(cut, quiet=True)
+
+    (tmp_path / "run/checksums.sha256").unlink()  # as an earlier version left it
     with pytest.raises(ValueError, match=r"checkpoint.pt: not a readable .* to start over"):
         train(cut, quiet=True)
 
@@ -388,5 +393,5 @@ def test_unfinished_run_says_how_far_it_is(cfg, tmp_path):
     cut = changed(cfg, tmp_path, checkpoint_every=2)
     with pytest.raises(KeyboardInterrupt):
         train(cut, quiet=True, kind=Interrupted)
-    with pytest.raises(FileNotFoundError, match="stopped after 2 of 4 epochs; the same command"):
+    with pytest.raises(FileNotFoundError, match="stopped after 3 of 4 epochs; the same command"):
         load_run(cut.out)
