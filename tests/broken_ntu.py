@@ -11,7 +11,8 @@ BODY_LINES = 27  # the line of a body, the line `25`, 25 joints
 
 
 def _joint(t: int, b: int, v: int) -> str:
-    x, y, z = 0.1 * v - 1 + 0.01 * t, 0.07 * v - 0.8 + 0.5 * b, 3 + 0.01 * v
+    x, y = 0.1 * v - 1 + 0.01 * t, 0.07 * v - 0.8 + 0.5 * b
+    z = 3 + 0.01 * v
     return f"{x:.6f} {y:.6f} {z:.6f} 250.1 180.2 900.3 400.4 0.1 0.2 0.3 0.4 2"
 
 

@@ -93,7 +93,8 @@ def test_debug_shows_the_traceback():
 def test_configs_load(name):
     from last.cli import load_defaults
     from last.protocols import DATASETS
-    from last.training import TrainConfig, cycle_ends
+    from last.schedule import cycle_ends
+    from last.training import TrainConfig
     from last.video_training import FinetuneConfig
 
     cfg = load_defaults(

@@ -16,16 +16,14 @@ from last.core import check_settings
 from last.parsing import Clip
 from last.preprocessing import PreprocessConfig
 from last.runs import load_run, trained_on
+from last.schedule import cycle_ends, lr_at, ramped_average
 from last.store import toy_store, write_store
 from last.training import (
     SkeletonTask,
     TrainConfig,
-    cycle_ends,
     describe_average,
     ends_since_best,
     is_best,
-    lr_at,
-    ramped_average,
     train,
     warnings,
 )
