@@ -21,6 +21,7 @@ from typing import Any
 
 import last
 from .core import Command, check_settings
+from .pose import is_camera
 from .protocols import DATASETS
 from .zoo import NETWORKS
 
@@ -34,6 +35,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "evaluate": "evaluation.EVALUATE",
     "ensemble": "scores.ENSEMBLE",
     "report": "report.REPORT",
+    "explain": "explain.EXPLAIN",
     "run-logits": "distillation.RUN_LOGITS",
     "distill": "distillation.DISTILL",
     "teacher-finetune": "video_training.FINETUNE",
@@ -44,6 +46,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "spot": "spotting.SPOT",
     "predict": "inference.PREDICT",
     "live": "inference.LIVE",
+    "smoke": "smoke.SMOKE",
     "bench": "bench.BENCH",
 }
 
@@ -179,8 +182,8 @@ def check_early(name: str, args: list[str]) -> None:
         for path in paths if flag in read else ():
             if not Path(path).exists():
                 raise FileNotFoundError(f"--{flag} {path}: no such file or folder")
-    for source in given[""][:1] if name in ("info", "export", "predict") else ():
-        if not Path(source).exists() and "://" not in source and not source.isdigit():
+    for source in given[""][:1] if name in ("info", "export", "explain", "predict") else ():
+        if not Path(source).exists() and not (name == "predict" and is_camera(source)):
             raise FileNotFoundError(f"{source}: no such file or folder")
     for path in given.get("model", [])[:1] if name in ("predict", "live") else ():
         if not Path(path).exists():
