@@ -24,6 +24,7 @@ from typing import Any
 
 import last
 from .core import Command, check_settings
+from .pose import is_camera
 from .protocols import DATASETS
 from .zoo import NETWORKS
 
@@ -187,7 +188,7 @@ def check_early(name: str, args: list[str]) -> None:
             if not Path(path).exists():
                 raise FileNotFoundError(f"--{flag} {path}: no such file or folder")
     for source in given[""][:1] if name in READ_FIRST else ():
-        if not Path(source).exists() and "://" not in source and not source.isdigit():
+        if not Path(source).exists() and not (name == "predict" and is_camera(source)):
             raise FileNotFoundError(f"{source}: no such file or folder")
     for path in given.get("model", [])[:1] if name in ("predict", "live") else ():
         if not Path(path).exists():
