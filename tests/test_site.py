@@ -223,7 +223,7 @@ def test_a_browser_shows_the_site_without_a_network(site):
     ]
     shots = os.environ.get("LAST_SHOTS", "-")
     base = f"http://127.0.0.1:{server.server_port}/"
-    found = json.loads(run_node("pages.mjs", base, "1280,400", shots, *pages))
+    found = json.loads(run_node("pages.mjs", base, "1280,400", shots, *pages, timeout=400))
     server.shutdown()
 
     assert len(found) == 2 * len(pages)

@@ -30,6 +30,7 @@ td, th { padding: 2px 6px; text-align: left; vertical-align: top; }
 tr { break-inside: avoid; border-bottom: 0.5px solid #ccc; }
 img { max-width: 100%; break-inside: avoid; }
 code { font-size: 0.9em; overflow-wrap: anywhere; }
+mjx-container { max-width: 100%; overflow-x: auto; overflow-y: hidden; }
 .anchor-link { display: none; }
 @media screen and (max-width: 600px) { table { display: block; overflow-x: auto; } }
 """
