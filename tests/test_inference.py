@@ -57,9 +57,8 @@ def folder(tmp_path_factory):
 
     store = toy_store(folder / "store", clips=16, classes=3)
     pre = PreprocessConfig(frames=8)
-    settings = TrainConfig(f"{folder}/store", f"{folder}/run", "given", model="nano", pre=pre)
-    settings.part, settings.device = "train", "cpu"
-    settings.epochs, settings.warmup = 1, 0
+    short = dict(model="nano", part="train", epochs=1, warmup=0, device="cpu")
+    settings = TrainConfig(f"{folder}/store", f"{folder}/run", "given", pre=pre, **short)
     train(settings, quiet=True)
     assert store.skeleton.name == "ntu25"
     return folder
