@@ -252,6 +252,7 @@ def gains(
     name: str,  # of a map
 ) -> dict[str, np.ndarray]:  # (clips,), positive: better than a random order
     "By how much a map beats a random order, clip by clip."
+
     def column(of: str, key: str) -> np.ndarray:
         return np.array([clip[of][key] for clip in clips])
 
