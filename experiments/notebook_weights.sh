@@ -14,6 +14,8 @@ learn() {  # command, name of the folder, settings
   python -m last "$1" "${@:3}" --threads 1 --data hdm05 --out "$2"
   python -m last evaluate --run "$2" --data hdm05 --device cpu
   cp "$2"/{config.json,last.safetensors,trained_on.txt} "$trained/$2"
+  python -c 'import sys; from last.checksums import list_files; list_files(sys.argv[1], sys.argv[2:])' \
+    "$trained/$2" config.json last.safetensors trained_on.txt
 }
 
 wanted() { [ "${only:-$1}" = "$1" ]; }

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .batches import make_loader, predict
-from .core import Command, ParseError, environment, pick_device, write_atomic, write_json
+from .checksums import load_npz, save_npz
+from .core import Command, ParseError, environment, pick_device, write_json
 from .pipeline import Pipeline
 from .runs import Run, RunInfo, load_run, trained_on
 from .scores import Scores, metrics
@@ -70,14 +71,8 @@ class TeacherLogits:
     fingerprint: str  # of the data
 
     def save(self, path: str | Path) -> None:
-        "Write an .npz."
-        arrays = {key: np.asarray(value) for key, value in vars(self).items()}
-
-        def write(part: Path) -> None:
-            with part.open("wb") as f:
-                np.savez(f, **arrays)
-
-        write_atomic(Path(path), write)
+        "Write an .npz with a checksum."
+        save_npz(path, **{key: np.asarray(value) for key, value in vars(self).items()})
 
     @staticmethod
     def load(path: str | Path) -> "TeacherLogits":
@@ -89,17 +84,17 @@ class TeacherLogits:
             )
 
         try:
-            with np.load(path, allow_pickle=False) as z:
-                teacher = TeacherLogits(
-                    names=z["names"],
-                    logits=z["logits"].astype(np.float32),
-                    features=z["features"].astype(np.float32),
-                    source=z["source"],
-                    classes=z["classes"],
-                    seen=z["seen"],
-                    fingerprint=str(z["fingerprint"]),
-                )
-                teacher.check(path)
+            z = load_npz(path)
+            teacher = TeacherLogits(
+                names=z["names"],
+                logits=z["logits"].astype(np.float32),
+                features=z["features"].astype(np.float32),
+                source=z["source"],
+                classes=z["classes"],
+                seen=z["seen"],
+                fingerprint=str(z["fingerprint"]),
+            )
+            teacher.check(path)
         except ParseError:
             raise
         except Exception as e:
@@ -395,14 +390,17 @@ class SameView:
         if g is None:
             return self.pipeline(raw, labels)
 
-        state = g.get_state()
+        before = g.get_state()
         view = self.pipeline(raw, labels, g)
-        self.logits = self.query(raw, state)
+        after = g.get_state()
+        self.logits = self.query(raw, g, before)
+        g.set_state(after)
         return view
 
     def query(
         self,
         raw: Tensor,  # (N, C, T_raw, V, M)
+        g: torch.Generator,
         state: Tensor,  # of the generator before the student's pipeline used it
     ) -> Tensor:  # (N, classes)
         "Mean logits of the teachers, each in its own stream of the same view."
@@ -413,7 +411,6 @@ class SameView:
             torch.autocast(kind, self.amp, enabled=self.amp is not None),
         ):
             for network, pipeline in zip(self.networks, self.pipelines):
-                g = torch.Generator()
                 g.set_state(state)
                 x, mask, _ = pipeline(raw, None, g)
                 answers.append(network.to(raw.device)(x, mask).float())

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHARES', 'EVALUATE', 'EvaluateConfig', 'clips_to_test', 'early_recognition', 'save_plots', 'confusion_list',
-           'results_file', 'read_history', 'evaluate', 'summary', 'describe_confusion']
+           'results_file', 'save_results', 'read_history', 'evaluate', 'summary', 'describe_confusion']
 
 # %% ../nbs/33_evaluation.ipynb #c3a60451
 import json
@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from .batches import keep_memory, make_loader, predict
+from .checksums import check_listed, write_listed
 from .core import Command, environment, pick_device, write_json
 from .protocols import NOTHING
 from .runs import Run, RunInfo, load_run, trained_on
@@ -139,10 +140,24 @@ def results_file(cfg: EvaluateConfig, protocol: str) -> Path:
     return Path(cfg.run) / f"results_{protocol}_{cfg.part}{best}.json"
 
 
+def save_results(cfg: EvaluateConfig, protocol: str, result: dict) -> None:
+    "Write the JSON; in the run's folder it gets a checksum as the run's other files have."
+    file = results_file(cfg, protocol)
+    if file.parent == Path(cfg.run):
+        text = json.dumps(result, indent=1) + "\n"
+        write_listed(file, lambda part: part.write_text(text, encoding="utf-8"))
+    else:
+        write_json(file, result)
+
+
 def read_history(run: str | Path) -> list[dict] | None:
     "One dict per epoch; None where a run has not come that far."
     file = Path(run) / "history.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not file.is_file():
+        return None
+
+    check_listed(file)
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def evaluate(cfg: EvaluateConfig) -> dict:
@@ -174,7 +189,7 @@ def evaluate(cfg: EvaluateConfig) -> dict:
     )
     if cfg.early:
         result["early"] = early_recognition(run, store, numbers, device, cfg.batch)
-    write_json(results_file(cfg, protocol), result)
+    save_results(cfg, protocol, result)
     if cfg.scores:
         scores.save(cfg.scores)
     if cfg.plots:

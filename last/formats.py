@@ -12,9 +12,10 @@ import io
 import json
 import pickle
 import re
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import permutations, product
+from itertools import permutations
 from pathlib import Path
 from typing import Literal
 
@@ -303,6 +304,13 @@ def _numbers_of(name: str) -> dict[str, int]:
     return {key: int(value) for key, value in match.groupdict().items() if key != "action"}
 
 
+def _text(name: object) -> str:
+    "A clip's name; ValueError for what would have to be spelled out, such as lists in lists."
+    if not isinstance(name, (str, int, np.integer)):
+        raise ValueError(f"expected a clip's name, found {type(name).__name__}")
+    return str(name)
+
+
 def _whole(label) -> int:
     "A class as a whole number of 0 or more, or -1 for unknown; ValueError for anything else."
     if int(label) != float(label) or int(label) < -1:
@@ -310,28 +318,73 @@ def _whole(label) -> int:
     return int(label)
 
 # %% ../nbs/03_formats.ipynb #3f7aa2ad
+class _Builder:
+    "A function that a pickle may call, and may not change (as BUILD would)."
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable):
+        self.call = call
+
+    def __call__(self, *args: object) -> object:
+        return self.call(*args)
+
+    def __setstate__(self, state: object) -> None:
+        raise ParseError("refused: the pickle wants to change a function")
+
+
+def _no_array(*_: object) -> None:
+    raise ParseError("refused: the pickle makes an array without content")
+
+
+_ARRAY = _Builder(_no_array)  # numpy.ndarray, which would make an array of any size when called
+
+
+def _empty_array(kind: object, shape: tuple, dtype: object) -> np.ndarray:
+    "What every pickled array begins as; its shape and content follow."
+    if kind is not _ARRAY or tuple(shape) != (0,):
+        _no_array()
+    return np.ndarray((0,), "b")
+
+
+def _from_buffer(content: bytes, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+    "An array as protocol 5 writes it."
+    return np.frombuffer(content, dtype).reshape(shape, order=order)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    "Bytes, as protocols 0 to 2 write them."
+    if encoding != "latin1":
+        raise ParseError(f"refused: the pickle wants text as {encoding!r}")
+    return text.encode(encoding)
+
+
 _ALLOWED = {
-    *product(
-        ("numpy", "numpy.core.multiarray", "numpy._core.multiarray"),
-        ("ndarray", "dtype", "_reconstruct", "scalar"),
-    ),
-    ("numpy.core.numeric", "_frombuffer"),
-    ("numpy._core.numeric", "_frombuffer"),
-    ("_codecs", "encode"),
-    ("collections", "OrderedDict"),
+    ("numpy", "ndarray"): _ARRAY,
+    ("numpy", "dtype"): _Builder(np.dtype),
+    ("_codecs", "encode"): _Builder(_encode),
+    ("collections", "OrderedDict"): _Builder(OrderedDict),
 }
+for _core in ("numpy.core", "numpy._core"):
+    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = _Builder(_empty_array)
+    _ALLOWED[f"{_core}.multiarray", "scalar"] = _Builder(np.float32(0).__reduce__()[0])
+    _ALLOWED[f"{_core}.numeric", "_frombuffer"] = _Builder(_from_buffer)
 
 
 class _ArraysOnly(pickle.Unpickler):
     "Unpickles plain containers and numpy arrays; refuses everything else before it runs."
 
-    def find_class(self, module, name):
-        if (module, name) not in _ALLOWED:
+    def find_class(self, module: str, name: str) -> object:
+        found = _ALLOWED.get((module, name))
+        if found is None:
             raise ParseError(
                 f"refused: the pickle wants {module}.{name},"
                 " which is neither a number, text nor an array"
             )
-        return super().find_class(module, name)
+        return found
+
+    def persistent_load(self, key: object) -> None:
+        raise ParseError("refused: the pickle refers to something outside of itself")
 
 
 def load_pickle(
@@ -363,7 +416,7 @@ def _stgcn_labels(path: Path, n: int) -> tuple[list[str], list[int]]:
     "Names and labels of n clips."
     pair = load_pickle(path)
     try:
-        names = [str(name) for name in pair[0]]
+        names = [_text(name) for name in pair[0]]
         labels = [_whole(label) for label in pair[1]]
         complete = len(pair) == 2 and len(names) == len(labels) == n
     except (TypeError, ValueError, IndexError, KeyError):
@@ -384,8 +437,10 @@ def read_stgcn(
     path = Path(path)
     try:
         data = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as e:
+    except Exception as e:  # numpy evaluates the header, and may fail in any way
         raise ParseError(f"{path}: not a readable .npy file ({e})") from None
+    if not isinstance(data, np.ndarray) or data.dtype.kind not in "fiu":
+        raise ParseError(f"{path}: expected an array of numbers")
     if data.ndim != 5:
         raise ParseError(f"{path}: expected (N, C, T, V, M), found shape {data.shape}")
 
@@ -434,6 +489,8 @@ def read_ctrgcn(
 
     for split in ("train", "test"):
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if x.dtype.kind not in "fiu" or y.dtype.kind not in "fiu" or not y.ndim:
+            raise ParseError(f"{path}: expected x_{split} and y_{split} as arrays of numbers")
         if x.ndim != 3 or x.shape[2] % (3 * V) or len(x) != len(y):
             raise ParseError(
                 f"{path}: expected x_{split} (N, T, M*{V}*3) and as many labels,"
@@ -476,11 +533,12 @@ def _pyskl_parts(splits: dict, split: str, path: Path) -> dict[str, str]:
     if "test" not in listed and "val" in listed:
         listed["test"] = listed.pop("val")
     if split and not listed:
-        raise ParseError(f"{path}: no split {split!r}; it has {', '.join(splits) or 'none'}")
+        known = ", ".join(key for key in splits if isinstance(key, str))
+        raise ParseError(f"{path}: no split {split!r}; it has {known or 'none'}")
 
     part_of: dict[str, str] = {}
     for part, names in listed.items():
-        for name in map(str, names):
+        for name in map(_text, names):
             other = part_of.setdefault(name, part)
             if other != part:
                 lists = ", ".join(key for key in keys.values() if key in splits)
@@ -502,10 +560,14 @@ def read_pyskl(
     if not isinstance(splits, dict) or not isinstance(annotations, (list, tuple)):
         raise ParseError(f"{path}: expected `split` as a dict and `annotations` as a list")
 
-    part_of = _pyskl_parts(splits, split, Path(path))
+    try:
+        part_of = _pyskl_parts(splits, split, Path(path))
+    except (TypeError, ValueError) as error:
+        text = str(error)
+        raise ParseError(text if str(path) in text else f"{path}: split: {text}") from None
     for i, annotation in enumerate(annotations):
         try:
-            name, label = str(annotation["frame_dir"]), _whole(annotation["label"])
+            name, label = _text(annotation["frame_dir"]), _whole(annotation["label"])
             points = _trim(*_pyskl_points(annotation))
         except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
             yield Skipped(f"annotation {i}", f"{type(error).__name__}: {error}")

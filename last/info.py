@@ -6,6 +6,7 @@
 __all__ = ['PREPARE', 'INFO', 'notes_about', 'describe', 'InfoConfig', 'open_store']
 
 # %% ../nbs/08_info.ipynb #96e25d37
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -128,8 +129,14 @@ def describe(
     return "\n".join(lines)
 
 
-def _show(cfg: object, store: Store) -> str:
-    return describe(store)
+def _show(cfg: object, store: Store | None) -> str:
+    return describe(store) if store else ""
+
+
+def _prepare(cfg: PrepareConfig) -> Store | None:
+    "What there is to do goes to the terminal's other channel, unless it is all that is wanted."
+    channel = sys.stdout if cfg.dry_run else sys.stderr
+    return prepare(cfg, report=lambda words: print(words, file=channel))
 
 
 @dataclass
@@ -145,6 +152,6 @@ def open_store(cfg: InfoConfig) -> Store:
 
 
 PREPARE = Command(
-    "parse a dataset's files into one store", PrepareConfig, prepare, _show, resumes=True
+    "parse a dataset's files into one store", PrepareConfig, _prepare, _show, resumes=True
 )
 INFO = Command("say what a store holds", InfoConfig, open_store, _show)

@@ -94,7 +94,7 @@ class _LineReader:
 
     def count(self, expected: str) -> int:
         words = self.words(expected)
-        if len(words) != 1 or not words[0].isdigit():
+        if len(words) != 1 or not words[0].isdigit() or len(words[0]) > 9:
             self.fail(expected)
         return int(words[0])
 
@@ -104,7 +104,7 @@ class _LineReader:
             values = [float(word) for word in words]
         except ValueError:
             values = []
-        if len(values) != n:
+        if len(values) != n or any("_" in word for word in words):  # Python reads 1_000
             self.fail(expected)
         return values
 
@@ -155,67 +155,143 @@ def parse_careful(
     return T, ids, frames, np.array(xyz, np.float64).astype(np.float32).reshape(-1, 25, 3)
 
 # %% ../nbs/02_parsing.ipynb #e4172667
-def _slice_bodies(lines: list[str]) -> tuple[list[str], list[int], list[str]]:
-    "Ids, frame indices and joint lines (25 per body) of a well-formed file."
+_WIDTH = 16  # characters of a row
+_PLACES = np.arange(_WIDTH, dtype=np.uint8)
+_POWERS = 10.0 ** np.arange(_WIDTH - 1, -1, -1)  # what a digit in each place is worth
+_BITS = 2.0 ** np.arange(_WIDTH - 1, -1, -1)  # as a mask: the last place is the lowest bit
+
+
+def _decimals(
+    data: np.ndarray,  # (bytes,) uint8, at least 16 of them before the first number
+    starts: np.ndarray,  # (n,) where each number begins
+    ends: np.ndarray,  # (n,) where it has ended
+) -> np.ndarray:  # (n,) float64
+    "Decimal numbers, each rounded once; ValueError if one of them is none."
+    lengths = ends - starts
+    chars = np.lib.stride_tricks.sliding_window_view(data, _WIDTH)[ends - _WIDTH]  # (n, 16)
+    inside = (_WIDTH - np.minimum(lengths, _WIDTH)).astype(np.uint8)[:, None] <= _PLACES
+    chars = chars * inside  # what stands before a number becomes 0
+    digits = chars - np.uint8(48)  # other characters than digits become 10 or more
+    is_digit = digits < 10
+    is_dot = chars == 46
+
+    # a sign, digits, and at most one dot?
+    minus = data[starts] == 45
+    dot = (is_dot @ _BITS).astype(np.int64)  # a single bit: 2 to the power of the decimals
+    filled = (1 << np.minimum(lengths - minus, _WIDTH)) - 1
+    plain = (is_digit @ _BITS).astype(np.int64) + dot == filled
+    plain &= (dot & (dot - 1) == 0) & (dot != filled) & (lengths < _WIDTH)
+
+    # whole numbers without their dots, and the powers of ten below them
+    decimals = np.where(dot > 0, np.log2(np.maximum(dot, 1)), 0.0)
+    scale = 10.0**decimals
+    number = (digits * is_digit) @ _POWERS  # the dot counts as a digit 0
+    before = np.floor(number / (10 * scale))
+    number = np.where(dot > 0, number - 9 * scale * before, number) / scale
+    values = np.where(minus, -number, number)
+
+    text = data.tobytes() if not plain.all() else b""
+    for i in np.flatnonzero(~plain):
+        values[i] = float(text[starts[i] : ends[i]])
+    return values
+
+# %% ../nbs/02_parsing.ipynb #7af70dac
+def _walk_frames(
+    data: bytes,
+    breaks: list[int],  # line k lies between breaks k and k + 1
+) -> tuple[list[str], list[int], list[int]]:  # of each body: id, frame, number of its first line
+    "Follow the counts of a well-formed file from frame to frame."
+
+    def line(k: int) -> bytes:
+        return data[breaks[k] + 1 : breaks[k + 1]]
+
+    def count(k: int) -> int:
+        text = line(k)
+        if not text.isdigit() or len(text) > 9:
+            raise ValueError("not a count")
+        return int(text)
+
     ids = []
     frames = []
-    joints = []
+    first = []
     at = 1
-    for t in range(int(lines[0])):
-        if not lines[at].isdigit():
-            raise ValueError("not a count")
+    for t in range(count(0)):
+        end = at + 1 + 27 * count(at)  # a body has 27 lines: its id, the line `25`, 25 joints
+        in_frame = []
+        for b in range(at + 1, end, 27):
+            in_frame.append(line(b).split(b" ", 1)[0].decode("ascii"))
+            if line(b + 1) != b"25":
+                raise ValueError("not a body")
+            first.append(b)
 
-        end = at + 1 + 27 * int(lines[at])  # a body has 27 lines: its id, the line `25`, 25 joints
-        in_frame = [line.split(" ", 1)[0] for line in lines[at + 1 : end : 27]]
         if len(set(in_frame)) != len(in_frame):
             raise ValueError("an id twice in a frame")
-
-        for b in range(at + 1, end, 27):
-            if lines[b].count(" ") != 9 or lines[b + 1] != "25":
-                raise ValueError("not a body")
-            joints += lines[b + 2 : b + 27]
-
         ids += in_frame
         frames += [t] * len(in_frame)
         at = end
 
-    if at != len(lines) or len(joints) != 25 * len(ids):
+    if at != len(breaks) - 1:
         raise ValueError("lines missing or left over")
-    return ids, frames, joints
+    return ids, frames, first
 
 
-def _check_joints(joints: list[str]) -> None:
-    "Every line holds 12 numbers with one space between them, or ValueError."
-    if any(line.count(" ") != 11 for line in joints):
-        raise ValueError("not 12 values")
-
-    text = "\n".join(joints)
-    if text.encode().translate(None, b"0123456789+-.eE \n"):
+def _check_characters(data: np.ndarray) -> None:  # (bytes,) uint8
+    "Numbers, spaces and line ends alone, or ValueError."
+    others = data[(data - np.uint8(43) > 14) & (data != 32) & (data != 10)]  # not + , - . / 0 ... 9
+    if not np.isin(others, (69, 101)).all() or (data == 44).any() or (data == 47).any():
         raise ValueError("letters among the numbers")
-    if "  " in text or " \n" in text or "\n " in text or text[0] == " " or text[-1] == " ":
+
+# %% ../nbs/02_parsing.ipynb #f6f2ba80
+_SPACES = 9 + 25 * 11  # of a body: between the 10 values of its line, and the 12 of each joint
+
+
+def _check_spaces(
+    spaces: np.ndarray,  # (lines, n) where the spaces of each line should be
+    starts: np.ndarray,  # (lines,) where each line begins
+    ends: np.ndarray,  # (lines,) where it has ended
+) -> None:
+    "Every line has its spaces, and something stands between them; or ValueError."
+    gaps = np.diff(np.c_[starts - 1, spaces, ends])
+    if not (gaps > 1).all():
         raise ValueError("a value is missing, or the spacing is unusual")
 
 
 def parse_fast(
-    lines: list[str],  # of the file
+    content: bytes,  # of the file
 ) -> tuple[int, list[str], list[int], np.ndarray]:  # as `parse_careful`
-    "As `parse_careful`, by slices and one C parser; ValueError or IndexError on anything unusual."
-    if not lines[0].isdigit():
-        raise ValueError("not a count")
+    "As `parse_careful`, many numbers at once; ValueError or IndexError on anything unusual."
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n")
+    content = b" " * _WIDTH + b"\n" + content.rstrip()
+    data = np.frombuffer(content, np.uint8)
+    _check_characters(data)
 
-    T = int(lines[0])
-    ids, frames, joints = _slice_bodies(lines)
-    if not joints:
+    # lines and bodies
+    breaks = np.append(np.flatnonzero(data == 10), len(data))
+    ids, frames, first = _walk_frames(content, breaks.tolist())
+    T = int(content[breaks[0] + 1 : breaks[1]])
+    if not ids:
         return T, ids, frames, np.zeros((0, 25, 3), np.float32)
 
-    _check_joints(joints)
-    xyz = np.loadtxt(joints, np.float32, comments=None, usecols=(0, 1, 2))
+    # spaces: as many as so many bodies have, and each line its own
+    spaces = np.flatnonzero(data == 32)[_WIDTH:]
+    spaces = spaces.reshape(len(ids), _SPACES)
+    about = np.array(first)
+    joint = (about[:, None] + np.arange(2, 27)).ravel()  # numbers of the joints' lines
+    of_joint = spaces[:, 9:].reshape(-1, 11)
+    starts = breaks[joint] + 1
+    _check_spaces(spaces[:, :9], breaks[about] + 1, breaks[about + 1])
+    _check_spaces(of_joint, starts, breaks[joint + 1])
+
+    # x, y and z
+    begins = np.c_[starts, of_joint[:, :2] + 1].ravel()
+    xyz = _decimals(data, begins, of_joint[:, :3].ravel())
     if not (np.abs(xyz) <= _FAR).all():
         raise ValueError("not a place in a room")
 
-    return T, ids, frames, xyz.reshape(-1, 25, 3)
+    return T, ids, frames, xyz.astype(np.float32).reshape(-1, 25, 3)
 
-# %% ../nbs/02_parsing.ipynb #4d333996
+# %% ../nbs/02_parsing.ipynb #f98f5ff9
 @dataclass
 class Body:
     "One body id of an NTU file: the frames in which the sensor reported it."
@@ -229,13 +305,12 @@ def read_ntu_bodies(
     path: str | Path,  # a `.skeleton` file
 ) -> tuple[int, list[Body]]:  # frame count, bodies in order of appearance
     "All bodies of an NTU RGB+D `.skeleton` file (Shahroudy et al., CVPR 2016)."
-    lines = read_lines(path)
     try:
-        parsed = parse_fast(lines)
+        parsed = parse_fast(Path(path).read_bytes())
     except (ValueError, IndexError):
         parsed = None  # unusual or damaged: the careful parser finds out
 
-    T, ids, frames, xyz = parsed or parse_careful(path, lines)
+    T, ids, frames, xyz = parsed or parse_careful(path, read_lines(path))
     # the sensor writes zeros for a joint that it cannot place
     xyz[(xyz == 0).all(-1)] = np.nan
     seen = np.isfinite(xyz).any((1, 2))
@@ -281,9 +356,12 @@ def clean_bodies(
 ) -> list[Body]:
     "Drop short and wide bodies (thresholds of the NTU authors' code); at least one stays."
     for is_ghost in (_is_short, _is_wide):
-        if len(bodies) > 1:
-            longest = max(bodies, key=lambda body: (len(body.frames), _motion(body)))
-            bodies = [body for body in bodies if not is_ghost(body)] or [longest]
+        if len(bodies) < 2:
+            break
+        found = [body for body in bodies if not is_ghost(body)]
+        if not found:
+            found = [max(bodies, key=lambda body: (len(body.frames), _motion(body)))]
+        bodies = found
     return bodies
 
 
@@ -293,7 +371,9 @@ def bodies_to_persons(
     persons: int = 2,  # M, how many to keep
 ) -> tuple[np.ndarray, int]:  # (M, T, 25, 3) float32, NaN where absent; how many were dropped
     "Follow bodies by id at their true frames, most motion first."
-    kept = sorted(clean_bodies(bodies), key=_motion, reverse=True)
+    kept = clean_bodies(bodies)
+    if len(kept) > 1:
+        kept = sorted(kept, key=_motion, reverse=True)
     dropped = len(bodies) - len(kept)
 
     points = np.full((persons, T, 25, 3), np.nan, np.float32)

@@ -12,7 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .augmentation import AugmentConfig, augment, chance, random_pace, uneven_time, uniform
+from last.augmentation import (
+    AugmentConfig,
+    augment,
+    chance,
+    rand,
+    random_pace,
+    uneven_time,
+    uniform,
+)
 from .causal_input import from_room, to_room, window_moments
 from .idle import untrimmed_windows
 from last.preprocessing import (
@@ -123,7 +131,7 @@ class Pipeline:
         n = x.shape[0]
         fraction = uniform(n, *pre.crop_train, x, g)
         offset = uniform(n, 0, 1, x, g)
-        jitter = torch.rand(n, pre.frames, generator=g).to(x)
+        jitter = rand(n, pre.frames, g=g).to(x)
         progress = None
         if self.aug.warp > 0:
             progress = uneven_time(n, pre.frames, self.aug.warp, g).to(x)

@@ -144,6 +144,7 @@ class Recognizer:
     classes: list[str]
     skeleton: Skeleton
     answer: Callable[[list[np.ndarray]], np.ndarray]  # clips (M, T, V, 3) -> (N, classes)
+    persons: int = 1  # how many of a clip's persons the network reads
 
     def __call__(
         self,
@@ -188,7 +189,7 @@ def load_folder(
     def answer(clips: list[np.ndarray]) -> np.ndarray:  # (N, classes)
         return softmax(logits_of_run(run, clips), -1)
 
-    return Recognizer(run.info.classes, run.info.skeleton, answer)
+    return Recognizer(run.info.classes, run.info.skeleton, answer, run.pipeline.pre.persons)
 
 
 def open_file(path: Path) -> tuple["InferenceSession", dict[str, str]]:
@@ -234,7 +235,7 @@ def load_file(
         return softmax(run_all(feeds_of(pipeline, clips, joints=False, batch=BATCH)), -1)
 
     answer = answer_joints if facts["input"] == "joints" else answer_skeletons
-    return Recognizer(json.loads(facts["classes"]), skeleton, answer)
+    return Recognizer(json.loads(facts["classes"]), skeleton, answer, int(facts["persons"]))
 
 
 def load(

@@ -15,6 +15,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from .checksums import check_listed
 from .contract import SkeletonModel
 from .core import config_from_dict, environment
 from .pipeline import PIPELINE_VERSION, Pipeline
@@ -59,6 +60,7 @@ class RunInfo:
                 f"{path}: no run here (no config.json); make one with `python -m last train`"
             )
 
+        check_listed(file)
         try:
             facts = json.loads(file.read_text(encoding="utf-8"))
             facts["skeleton"] = Skeleton.from_dict(facts["skeleton"])
@@ -194,6 +196,8 @@ def load_weights(
     if not file.is_file():
         raise FileNotFoundError(f"{file}: {why_no_weights(file)}")
 
+    if (file.parent / "config.json").is_file():  # a run's; others lie anywhere
+        check_listed(file)
     try:
         weights = load_file(file)
     except Exception as e:
@@ -265,6 +269,7 @@ def trained_on(
             f"{file}: no such file; without it nobody knows what the run has seen"
         )
 
+    check_listed(file)
     return set(file.read_text(encoding="utf-8").split("\n")) - {""}
 
 # %% ../nbs/30_runs.ipynb #5e5fefd2

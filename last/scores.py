@@ -15,7 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from .core import Command, ParseError, write_atomic, write_json
+from .checksums import load_npz, save_npz
+from .core import Command, ParseError, write_json
 from .formats import load_pickle
 from .store import Store
 
@@ -32,13 +33,8 @@ class Scores:
     logits: np.ndarray  # (N, classes) float32
 
     def save(self, path: str | Path) -> None:
-        "Write an .npz (names, labels, logits)."
-
-        def write(part: Path) -> None:
-            with part.open("wb") as f:
-                np.savez(f, names=self.names, labels=self.labels, logits=self.logits)
-
-        write_atomic(Path(path), write)
+        "Write an .npz (names, labels, logits) with a checksum."
+        save_npz(path, names=self.names, labels=self.labels, logits=self.logits)
 
     @staticmethod
     def load(path: str | Path) -> "Scores":
@@ -49,10 +45,16 @@ class Scores:
             return Scores._from_pickle(Path(path))
 
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return Scores(file["names"], file["labels"], file["logits"])
+            file = load_npz(path)
+            scores = Scores(file["names"], file["labels"], file["logits"])
         except Exception as e:
             raise ParseError(f"{path}: not a scores file ({e})") from None
+
+        n = len(scores.names)
+        if scores.logits.ndim != 2 or not len(scores.labels) == len(scores.logits) == n:
+            found = f"{scores.labels.shape} and {scores.logits.shape}"
+            raise ParseError(f"{path}: expected labels and logits of {n} clips, found {found}")
+        return scores
 
     @staticmethod
     def _from_pickle(path: Path) -> "Scores":

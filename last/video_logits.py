@@ -23,13 +23,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from .checksums import load_npy, save_npy
 from .core import Command, ParseError, environment, pick_device, write_atomic, write_json
 from .distillation import TeacherLogits
 from .runs import trained_on
 from .scores import Scores, metrics
 from .store import Store
 from .video import normalize_video
-from .video_training import VideoClips, find_videos, load_video_run, save_array
+from .video_training import VideoClips, find_videos, load_video_run
 
 # %% ../nbs/44_video_logits.ipynb #4c3ee658
 @dataclass
@@ -72,11 +73,11 @@ class AnswerFolder:
         logits: np.ndarray,  # (classes,)
         features: np.ndarray,  # (F,)
     ) -> None:
-        "Each file under a temporary name first."
+        "Each file under a temporary name first, with a checksum."
         if self.features:
-            write_atomic(self.features_file(name), lambda part: save_array(part, features))
+            save_npy(self.features_file(name), features)
 
-        write_atomic(self.logits_file(name), lambda part: save_array(part, logits))
+        save_npy(self.logits_file(name), logits)
 
     def read(
         self,
@@ -86,11 +87,13 @@ class AnswerFolder:
         "A ParseError names an answer that is damaged."
         file = self.logits_file(name)
         try:
-            logits = np.load(file, allow_pickle=False)
+            logits = load_npy(file)
             features = np.zeros(0, np.float32)
             if self.features:
-                features = np.load(self.features_file(name), allow_pickle=False)
-        except (ValueError, OSError, EOFError) as e:
+                features = load_npy(self.features_file(name))
+        except ParseError:
+            raise
+        except Exception as e:  # numpy evaluates the header, and may fail in any way
             raise ParseError(f"{file}: {e}") from None
 
         if logits.shape != (classes,):

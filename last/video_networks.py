@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .checksums import check_listed
 from .linear_attention import sine_code
 from .runs import fit_head
 from .tsm import temporal_shift
@@ -358,6 +359,8 @@ def load_video_weights(
 ) -> list[str]:  # names of the weights left out: the head's, if it is for other classes
     "Load a checkpoint into a video network."
     path = Path(path)
+    if (path.parent / "config.json").is_file():  # a run of ours; the authors' files lie anywhere
+        check_listed(path)
     state = _read_checkpoint(path)
     if any(k.startswith("decoder.") for k in state):
         raise ValueError(

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from .batches import EpochOrder, seed_of, training_clips
+from .augmentation import rand
+from .batches import EpochOrder, batches_of, seed_of, training_clips
 from .core import Command, ParseError, config_from_dict, write_atomic
 from .runs import RunInfo, describe_head
 from .store import Store
@@ -206,7 +207,7 @@ class VideoPipeline:
         "A random window per clip, as affine maps (B, 2, 3)."
 
         def draw(low: float, high: float) -> Tensor:
-            return low + (high - low) * torch.rand(len(x), generator=g).to(x)  # (B,)
+            return low + (high - low) * rand(len(x), g=g).to(x)  # (B,)
 
         side = draw(*self.cfg.crop).sqrt()  # of the window; the whole picture is 1
         mirror = torch.where((draw(0, 1) < 0.5) & self.cfg.flip, -1.0, 1.0)
@@ -318,11 +319,11 @@ class VideoTask(Task):
         batch: int,
         order: EpochOrder | None = None,
     ) -> DataLoader:
-        clips = VideoClips(self.store, self.files, numbers, self.cfg, self.cfg.cache, order)
+        epochs = getattr(order, "order", order)  # several processes: of whole batches
+        clips = VideoClips(self.store, self.files, numbers, self.cfg, self.cfg.cache, epochs)
         return DataLoader(
             clips,
-            batch,
-            sampler=order,
+            **batches_of(order, batch),
             num_workers=self.cfg.workers,
             generator=torch.Generator(),  # its own: workers must not change what dropout draws
         )

@@ -93,7 +93,8 @@ def test_debug_shows_the_traceback():
 def test_configs_load(name):
     from last.cli import load_defaults
     from last.protocols import DATASETS
-    from last.training import TrainConfig, cycle_ends
+    from last.schedule import cycle_ends
+    from last.training import TrainConfig
     from last.video_training import FinetuneConfig
 
     cfg = load_defaults(
@@ -360,3 +361,12 @@ def test_a_terminal_that_knows_ascii_alone(args):
     done = last(*args, env=env)
     assert done.returncode == (0 if "--help" in args else 2), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_smoke_says_that_it_works_or_what_does_not():
+    done = last("smoke", "--device", "cpu", "--epochs", "5")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("LAST works here")
+
+    nothing = last("smoke", "--device", "cpu", "--epochs", "1")  # one epoch cannot lower its loss
+    assert nothing.returncode == 2 and "the loss does not fall" in nothing.stderr

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from broken_ntu import BROKEN, GOOD, ten_thousand_bodies
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +45,7 @@ def test_fast_and_careful_agree(tmp_path, seed, T, bodies):
     file.write_text(text(seed, T, bodies))
 
     lines = read_lines(file)
-    fast, careful = parse_fast(lines), parse_careful(file, lines)
+    fast, careful = parse_fast(file.read_bytes()), parse_careful(file, lines)
     assert fast[:3] == careful[:3]
     assert np.array_equal(fast[3], careful[3])
     assert read_ntu(file).points.shape == (2, T, 25, 3)
@@ -85,6 +86,42 @@ def test_no_place_in_a_room_is_an_error(tmp_path, number):
     file.write_text("\n".join(lines))
     with pytest.raises(ParseError, match=f"{NAME}:6: expected metres in joint 2 of 25"):
         read_ntu_bodies(file)
+
+
+@pytest.mark.parametrize(
+    "content, message", [row[1:] for row in BROKEN], ids=[r[0] for r in BROKEN]
+)
+def test_every_kind_of_broken_file_has_its_message(tmp_path, content, message):
+    file = tmp_path / NAME
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    if message is not None:
+        with pytest.raises(ParseError) as error:
+            read_ntu(file)
+        assert str(error.value).startswith(f"{file}{message}")
+        return
+
+    unusual = read_ntu(file).points
+    file.write_text(GOOD)
+    assert np.array_equal(unusual, read_ntu(file).points, equal_nan=True)
+
+
+def test_the_corpus_is_large_and_has_no_kind_twice():
+    kinds = [kind for kind, _, _ in BROKEN]
+    assert len(set(kinds)) == len(kinds)
+    assert sum(message is not None for _, _, message in BROKEN) >= 40
+
+
+def test_a_crowd_is_read_in_bounded_memory(tmp_path):
+    import tracemalloc
+
+    file = tmp_path / NAME
+    file.write_text(ten_thousand_bodies())
+    tracemalloc.start()
+    clip = read_ntu(file)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert clip.points.shape == (2, 1, 25, 3) and clip.dropped > 9000
+    assert peak < 30 * file.stat().st_size
 
 
 READERS = {

@@ -91,7 +91,7 @@ def test_bodies_are_told_apart_by_the_last_digit(file, frames):
 
 def test_both_parsers_agree_to_the_bit(file):
     lines = read_lines(file)
-    fast, careful = parse_fast(lines), parse_careful(file, lines)
+    fast, careful = parse_fast(file.read_bytes()), parse_careful(file, lines)
     assert fast[:3] == careful[:3]
     assert np.array_equal(fast[3], careful[3])
     assert fast[3].dtype == careful[3].dtype == np.float32

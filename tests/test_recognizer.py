@@ -11,6 +11,7 @@ from torch import nn
 import last
 from last.core import config_from_dict
 from last.export import ExportConfig, export
+from last.inference import PredictConfig, predict
 from last.onnx_files import onnx_bytes
 from last.preprocessing import PreprocessConfig
 from last.recognizer import check_clip, feeds_of, joint_feed, needs_mask, one_person
@@ -98,13 +99,24 @@ def test_every_file_gives_the_probabilities_of_its_run(
 ):
     run = request.getfixturevalue(which)
     expected = last.load(run)(clips)
-    found = last.load(exported(folder, run, **options))(clips)
+    file = last.load(exported(folder, run, **options))
+    assert file.persons == last.load(run).persons == {"run": 1, "pair_run": 2}[which]
+    found = file(clips)
     np.testing.assert_allclose(found, expected, atol=tolerance)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-3)
 
 
 def test_a_clip_without_a_person_axis_gives_the_same_answer(recognizer, clips):
     np.testing.assert_allclose(recognizer(clips[0][0]), recognizer(clips[0]), atol=1e-6)
+
+
+def test_a_file_names_the_actions_of_a_source(tmp_path, run, joints_file, clips):
+    np.save(tmp_path / "clip.npy", clips[0])
+    found = []
+    for model in (run, joints_file):
+        found.append(predict(PredictConfig(f"{tmp_path}/clip.npy", str(model), window=0.0)))
+    np.testing.assert_allclose(found[0].probabilities, found[1].probabilities, atol=1e-5)
+    np.testing.assert_allclose(found[0].probabilities[0], last.load(run)(clips[0]), atol=1e-5)
 
 
 def test_a_clip_of_nested_lists_gives_the_same_answer(recognizer, clips):

@@ -13,6 +13,8 @@ import nbformat
 import pytest
 from conftest import ROOT
 
+from last.checksums import damaged_files, read_listing
+
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 ROOMS = [p for p in NOTEBOOKS if p.name[0].isdigit()]
 NUMBER = {p.stem.split("_", 1)[1]: int(p.stem[:2]) for p in ROOMS}
@@ -110,6 +112,7 @@ def test_no_table_is_filled_by_importing():
 
 
 HEAVY = ("torch", "matplotlib", "sklearn", "accelerate", "timm", "onnx", "nbdev", "fastcore")
+HEAVY += ("mediapipe", "cv2", "av")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,7 @@ HEAVY = ("torch", "matplotlib", "sklearn", "accelerate", "timm", "onnx", "nbdev"
     [
         (("core", "skeletons", "parsing", "formats", "synthetic", "protocols", "store"), ()),
         (("onnx_files", "recognizer"), ()),
+        (("keypoints", "overlay", "pose", "inference"), ()),
         (("model", "zoo", "pipeline"), ("torch",)),
         (("runs",), ("torch",)),
     ],
@@ -195,7 +199,9 @@ def test_links_in_pages_lead_somewhere():
 def test_weights_of_the_notebooks_are_small_and_say_where_they_come_from():
     for folder in (ROOT / "nbs/trained").iterdir():
         names = {file.name for file in folder.iterdir()}
-        assert names == {"config.json", "last.safetensors", "trained_on.txt", "README.md"}
+        weights = {"config.json", "last.safetensors", "trained_on.txt"}
+        assert names == weights | {"README.md", "checksums.sha256"}
+        assert not damaged_files(folder) and set(read_listing(folder)) == weights
         assert sum(file.stat().st_size for file in folder.iterdir()) < 500_000
         assert "was obtained from" in (folder / "README.md").read_text(encoding="utf-8")
 

@@ -116,60 +116,6 @@ def test_train_killed(store, tmp_path, extra):
 
 
 @pytest.mark.timeout(300)
-def test_two_processes(store, tmp_path):
-    import json
-    import os
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        port,
-        "-m",
-        "last",
-        "train",
-        "--data",
-        store,
-        "--protocol",
-        "xsub",
-        "--model",
-        "nano",
-        "--epochs",
-        2,
-        "--schedule",
-        "cosine",
-        "--warmup",
-        0,
-        "--batch",
-        8,
-        "--pre.frames",
-        8,
-        "--device",
-        "cpu",
-        "--out",
-        tmp_path / "two",
-    ]
-    done = subprocess.run(
-        list(map(str, command)),
-        env={**os.environ, "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert (
-        len(json.loads((tmp_path / "two/history.json").read_text())) == 2
-        and (tmp_path / "two/last.safetensors").is_file()
-    )
-
-
-@pytest.mark.timeout(300)
 def test_ablate_killed(store, tmp_path):
     grid = tmp_path / "grid.yaml"
     settings = "model: nano, epochs: 6, batch: 4, schedule: cosine, warmup: 0"

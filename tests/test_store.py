@@ -145,6 +145,7 @@ def test_unknown_protocol_and_part_list_the_known(own):
 
 
 def test_missing_rows_are_damage(own):
+    (own.path / "checksums.sha256").unlink()  # as an earlier version left it
     np.save(own.path / "present.npy", own.present[:-1])
     rows = len(own.points)
     message = f"is damaged .expected {rows} rows, found {rows} of points and {rows - 1} of present"
@@ -288,9 +289,115 @@ def test_a_damaged_store_is_made_anew(cfg):
 
 def test_a_store_of_other_files_is_not_overwritten(cfg, tree):
     prepare(cfg)
-    ntu_file(tree, "S005C001P001R001A001")
-    with pytest.raises(FileExistsError, match="holds a store of other files"):
+    file = next(tree.rglob("S001C001P001R001A001.skeleton"))
+    text = file.read_text()
+    file.write_text(text + "\n")
+    with pytest.raises(FileExistsError, match=r"other files .*P001R001A001.skeleton has changed"):
         prepare(cfg)
+
+    file.unlink()
+    with pytest.raises(FileExistsError, match=r"among them .*R001A001.skeleton, which is not"):
+        prepare(cfg)
+    with pytest.raises(FileExistsError, match="holds a store of other files or settings"):
+        prepare(replace(cfg, as_skeleton="core15"))
+
+
+def read_all(folder):
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+def test_files_that_are_added_are_parsed_alone(cfg, tree, monkeypatch):
+    prepare(cfg)
+    ntu_file(tree, "S001C001P002R001A001", persons=2)
+    ntu_file(tree, "S032C001P003R001A001")
+    empty_file(tree, "S003C001P001R001A003")
+
+    calls = []
+    row = DATASETS["ntu120"]
+
+    def counting(path):
+        calls.append(path.stem)
+        return read_ntu(path)
+
+    monkeypatch.setitem(DATASETS, "ntu120", replace(row, read=counting))
+    words = []
+    assert prepare(replace(cfg, dry_run=True), words.append) is None and not calls
+    assert words[0].startswith("11 files of 0.00 GB in")
+    assert "8 are in" in words[0] and "already, 3 are left to parse" in words[0]
+
+    assert len(prepare(cfg)) == 8
+    assert len(calls) == 3
+
+    # byte for byte what a fresh `prepare` makes, also with several processes and small parts
+    fresh = prepare(replace(cfg, out=cfg.out + "-fresh"))
+    assert read_all(fresh.path) == read_all(cfg.out)
+    monkeypatch.setitem(DATASETS, "ntu120", row)
+    pool = prepare(replace(cfg, out=cfg.out + "-pool", workers=2))
+    assert read_all(pool.path) == read_all(cfg.out)
+
+
+def test_a_kill_between_two_names_loses_nothing(cfg):
+    store = prepare(cfg)
+    os.replace(store.path, store.path.with_name(store.path.name + ".before"))
+    assert prepare(cfg).fingerprint == store.fingerprint
+
+
+def test_a_damaged_part_is_parsed_again(cfg, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(last.store, "read_back", stop)
+        prepare(cfg)
+
+    part = next(Path(cfg.out).parent.glob("*.parts-*/00000.npz"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    store = prepare(cfg)
+    fresh = prepare(replace(cfg, out=cfg.out + "-fresh"))
+    assert read_all(store.path) == read_all(fresh.path)
+
+
+# damage
+
+
+def flipped(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["points.npy", "present.npy", "index.npz", "meta.json"])
+def test_a_flipped_byte_is_refused_by_name(own, name, clips):
+    path = own.path / name
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for at in {0, 9, 100, len(whole) - 1, *rng.integers(0, len(whole), 12).tolist()}:
+        flipped(path, at)
+        with pytest.raises(ParseError, match=name):
+            store = Store(own.path)
+            for i in range(len(store)):
+                store[i]
+        path.write_bytes(whole)
+
+
+def test_a_file_of_another_store_is_refused(own, clips, tmp_path):
+    other = [replace(c, points=c.points + np.float32(1)) for c in clips]
+    other = write_store(tmp_path / "other", other, "ntu25", ["a", "b", "c"])
+    for name in ("points.npy", "index.npz", "meta.json", "checksums.sha256"):
+        whole = (own.path / name).read_bytes()
+        (own.path / name).write_bytes((other.path / name).read_bytes())
+        with pytest.raises(ParseError):
+            Store(own.path)[0]
+        (own.path / name).write_bytes(whole)
+    assert np.array_equal(Store(own.path)[0], clips[0].points, equal_nan=True)
+
+
+def test_a_store_travels_to_other_processes(own):
+    again = pickle.loads(pickle.dumps(own))
+    assert np.array_equal(again[3], own[3], equal_nan=True)
+    assert len(pickle.dumps(own)) < 100_000  # and not its points
 
 
 def test_raw_files_are_never_replaced(cfg):

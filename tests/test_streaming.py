@@ -16,6 +16,7 @@ import last
 from last.cli import main
 from last.evaluation import EvaluateConfig, evaluate, summary
 from last.export import ExportConfig, export
+from last.inference import StreamWatcher
 from last.preprocessing import PreprocessConfig
 from last.runs import load_run
 from last.store import toy_store
@@ -379,3 +380,20 @@ def test_a_clip_network_that_reads_a_stream_is_no_file(toy, tmp_path):
 def test_a_summary_says_what_a_causal_network_reads(toy):
     cfg = EvaluateConfig(f"{toy[0]}/run1", f"{toy[0]}/store", device="cpu")
     assert ", causal input, T=16" in summary(evaluate(cfg))
+
+
+def test_two_people_are_two_streams_of_a_run_and_of_its_file(toy):
+    "What `predict` and `live` do with a causal network."
+    folder, _ = toy
+    frames = walk(24, M=2)
+    answers = {}
+    for name in ("run1", "file1.onnx"):
+        watcher = StreamWatcher(folder / name, people=2)
+        found = [watcher.push(t / 30, frame) for t, frame in enumerate(frames)]
+        answers[name] = np.stack([p for _, p in filter(None, found)], 1)  # (2, n, classes)
+
+    alone = StreamingRecognizer(folder / "run1")
+    alone.forward_steps(frames[:, 1], np.arange(24) / 30)
+    np.testing.assert_allclose(answers["run1"], answers["file1.onnx"], atol=1e-4)
+    np.testing.assert_allclose(answers["run1"][1, -1], alone.answer[0], atol=1e-5)
+    assert StreamWatcher(folder / "run2", people=2).push(0.0, frames[0]) is None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from last.parsing import parse_fast, read_lines, read_ntu, read_ntu_bodies
+from last.parsing import parse_fast, read_ntu, read_ntu_bodies
 from last.puppet import ACTIONS, CLASSES, JOINT, Person, Phase, assemble, rest
 from last.skeletons import get_skeleton
 from last.synthetic import SynthConfig, film, ntu_text, perform, render, sense, synthesize
@@ -117,7 +117,7 @@ def test_what_is_written_is_what_is_read(sensed, file):
 
 
 def test_the_format_is_exact_enough_for_the_fast_reader(sensed, file):
-    assert parse_fast(read_lines(file))[0] == len(sensed[0][0])
+    assert parse_fast(file.read_bytes())[0] == len(sensed[0][0])
 
 
 def test_lost_bodies_and_new_ids_occur():

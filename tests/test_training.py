@@ -16,16 +16,14 @@ from last.core import check_settings
 from last.parsing import Clip
 from last.preprocessing import PreprocessConfig
 from last.runs import load_run, trained_on
+from last.schedule import cycle_ends, lr_at, ramped_average
 from last.store import toy_store, write_store
 from last.training import (
     SkeletonTask,
     TrainConfig,
-    cycle_ends,
     describe_average,
     ends_since_best,
     is_best,
-    lr_at,
-    ramped_average,
     train,
     warnings,
 )
@@ -134,6 +132,7 @@ def test_run_learns_and_leaves_its_files(cfg):
     assert names == [
         "best.safetensors",
         "checkpoint.pt",
+        "checksums.sha256",
         "config.json",
         "history.json",
         "last.safetensors",
@@ -199,6 +198,10 @@ def test_damaged_checkpoint_is_named(cfg, tmp_path):
     train(cut, quiet=True)
     file = tmp_path / "run/checkpoint.pt"
     file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"checkpoint.pt: is damaged .*; remove it to start over"):
+        train(cut, quiet=True)
+
+    (tmp_path / "run/checksums.sha256").unlink()  # as an earlier version left it
     with pytest.raises(ValueError, match=r"checkpoint.pt: not a readable .* to start over"):
         train(cut, quiet=True)
 
@@ -388,5 +391,5 @@ def test_unfinished_run_says_how_far_it_is(cfg, tmp_path):
     cut = changed(cfg, tmp_path, checkpoint_every=2)
     with pytest.raises(KeyboardInterrupt):
         train(cut, quiet=True, kind=Interrupted)
-    with pytest.raises(FileNotFoundError, match="stopped after 2 of 4 epochs; the same command"):
+    with pytest.raises(FileNotFoundError, match="stopped after 3 of 4 epochs; the same command"):
         load_run(cut.out)

@@ -1,0 +1,133 @@
+"""How fast a network trains on this machine, how long it waits for data, and how many hours NTU-120
+would take.
+
+    python experiments/benchmarks/throughput.py --out results/scale/feeding.json
+    torchrun --nproc-per-node 8 experiments/benchmarks/throughput.py --models reference --amp fp16
+
+Clips have NTU's lengths. A step is what `train` does: load, preprocess, augment, forward, backward,
+optimizer. `waiting` is the share of a step in which the loop waits for the loader; `model_only`
+repeats the steps with a batch that is there already, and `of_model_only` is the ratio of the two
+rates. Nothing is estimated for a machine that this was not run on.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+NTU120_XSUB = 63_026  # training clips
+
+
+def make_store(folder: Path, clips: int):
+    "Random walks of NTU's lengths, one or two persons."
+    from last.parsing import Clip
+    from last.store import write_store
+
+    rng = np.random.default_rng(0)
+    made = []
+    for i in range(clips):
+        T, M = int(np.clip(20 + rng.gamma(3, 20), 20, 300)), 1 + int(rng.random() < 0.217)
+        points = rng.normal(0, 0.01, (M, T, 25, 3)).cumsum(1) + rng.normal(0, 0.4, (M, 1, 25, 3))
+        made.append(Clip(f"c{i:05}", points.astype(np.float32), i % 60, split="train"))
+    return write_store(folder, made, "ntu25", [str(c) for c in range(60)])
+
+
+def steps(acc, state, task, loader, seconds: float) -> dict:
+    "Run training steps for some seconds."
+    from last.batches import seed_of
+
+    waited, clips, began = 0.0, 0, time.perf_counter()
+    start, step = began, 0
+    state.model.train()
+    while time.perf_counter() - began < seconds:
+        for raw, labels, numbers in loader:
+            waited += time.perf_counter() - start
+            g = torch.Generator().manual_seed(seed_of(0, step))
+            if state.share is not None:
+                state.share.take(len(raw) * state.share.world)
+                g = state.share.generator(seed_of(0, step))
+            raw, labels = raw.to(acc.device), labels.to(acc.device)
+            *inputs, labels = task.pipeline(raw, labels, g)
+            with acc.autocast():
+                logits = state.model(*inputs)
+            loss = task.loss(acc.unwrap_model(state.model), logits.float(), labels, numbers)
+            acc.backward(loss)
+            state.optimizer.step()
+            state.optimizer.zero_grad()
+            clips += len(raw) * acc.num_processes
+            step += 1
+            if acc.device.type == "cuda":
+                torch.cuda.synchronize()
+            start = time.perf_counter()
+            if start - began > seconds:
+                break
+    took = start - began
+    return {"clips_per_s": clips / took, "waiting": waited / took, "steps": step}
+
+
+def measure(args: argparse.Namespace, store, model: str) -> dict:
+    from last.batches import EpochOrder
+    from last.preprocessing import PreprocessConfig
+    from last.processes import SharedBatches
+    from last.training import SkeletonTask, TrainConfig, make_accelerator, start_state
+
+    pre = PreprocessConfig(frames=args.frames)
+    cfg = TrainConfig(str(store.path), "", "given", model, part="train", batch=args.batch)
+    cfg.amp, cfg.workers, cfg.device, cfg.pre = args.amp, args.workers, args.device, pre
+    task = SkeletonTask(cfg, store)
+    acc = make_accelerator(cfg)
+    state = start_state(acc, task, lambda *words: None)
+    order = EpochOrder(len(task.numbers), 0)
+    if acc.num_processes > 1:
+        order = SharedBatches(order, cfg.batch, acc.process_index, acc.num_processes)
+    loader = task.loader(task.numbers, cfg.batch, order)
+
+    steps(acc, state, task, loader, args.seconds / 4)  # warm up
+    found = steps(acc, state, task, loader, args.seconds)
+    batch = next(iter(loader))
+    alone = steps(acc, state, task, [batch] * 1000, args.seconds)
+    found["model_only_clips_per_s"] = alone["clips_per_s"]
+    found["of_model_only"] = found["clips_per_s"] / alone["clips_per_s"]
+    found["hours_of_ntu120_xsub"] = args.epochs * NTU120_XSUB / found["clips_per_s"] / 3600
+    return found | {"processes": acc.num_processes, "device": str(acc.device)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--models", nargs="+", default=["nano", "reference"])
+    parser.add_argument("--frames", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=64, help="clips per step, over all processes")
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=70)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--amp", default="no", choices=["no", "fp16", "bf16"])
+    parser.add_argument("--device", default="")
+    parser.add_argument("--clips", type=int, default=2000)
+    parser.add_argument("--out", help="results JSON to write")
+    args = parser.parse_args()
+
+    from last.core import environment, write_json
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = make_store(Path(folder) / "store", args.clips)
+        found = {model: measure(args, store, model) for model in args.models}
+
+    from last.video_logits import process_rank
+
+    if process_rank()[0] == 0:
+        print(json.dumps(found, indent=1))
+        for model, row in found.items():
+            hours, share = row["hours_of_ntu120_xsub"], 100 * row["waiting"]
+            print(f"{model}: {row['clips_per_s']:.0f} clips/s, {share:.0f} % of the time waiting")
+            print(f"  NTU-120 X-Sub, {args.epochs} epochs: {hours:.1f} hours on this machine")
+        if args.out:
+            about = {"settings": vars(args), "environment": environment()}
+            write_json(Path(args.out), found | about)
+
+
+if __name__ == "__main__":
+    main()
