@@ -3,6 +3,9 @@
 # make test          environment with development tools, all checks; ends with a line that counts them
 # make soak          hours: kills of every command at 50 random moments each; the results go to results/scale
 # make lab           opens the notebooks in JupyterLab
+# make docs          the site in build/docs, from notebooks, pages and package; formulas need npm (node) once, for MathJax
+# make report        nbs/report.ipynb as a paper: build/report/report.html, and report.pdf where Chromium is
+# make release       wheel in dist/, checked, with its changelog entry and the tag to set; nothing is pushed
 # make hooks         for contributors: clean notebooks on save, check format and export before each commit
 PYTHON ?= python3
 VENV   ?= .venv
@@ -11,7 +14,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN    := $(VENV)/bin
 LAST   := $(BIN)/python -m last
 
-.PHONY: demo demo-teacher test soak lab hooks clean
+.PHONY: demo demo-teacher test soak lab docs report release node hooks clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -49,6 +52,25 @@ soak: $(VENV)/.installed-dev
 lab: $(VENV)/.installed-dev
 	$(BIN)/jupyter lab nbs
 
+docs: $(VENV)/.installed-docs node
+	$(BIN)/python tools/site_source.py build/docs-source
+	$(BIN)/python -m sphinx -q -E -b html build/docs-source build/docs
+	@echo "done: open build/docs/index.html"
+
+report: $(VENV)/.installed-docs node
+	$(BIN)/python tools/paper.py build/report
+
+release: $(VENV)/.installed-dev
+	$(BIN)/python tools/release.py $(if $(TAG),--tag)
+
+# what the site and the checks in a browser take from npm, once
+node: build/node/.installed
+build/node/.installed: tools/package.json
+	mkdir -p build/node
+	cp tools/package.json build/node/
+	if command -v npm >/dev/null; then cd build/node && npm install --no-audit --no-fund --silent; else echo "no npm: formulas of the site and the report stay as TeX"; fi
+	touch $@
+
 hooks: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nbdev_install_hooks
 	install -m 755 tools/pre-commit .git/hooks/pre-commit
@@ -74,9 +96,13 @@ $(VENV)/.installed-teacher: settings.ini setup.py $(CONSTRAINTS)
 	$(call install,[teacher])
 	touch $(VENV)/.installed $@
 
+$(VENV)/.installed-docs: settings.ini setup.py $(CONSTRAINTS)
+	$(call install,[docs])
+	touch $(VENV)/.installed $@
+
 $(VENV)/.installed-dev: settings.ini setup.py $(CONSTRAINTS)
 	$(call install,[dev])
-	touch $(VENV)/.installed $(VENV)/.installed-teacher $@
+	touch $(VENV)/.installed $(VENV)/.installed-teacher $(VENV)/.installed-docs $@
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "evaluate": "evaluation.EVALUATE",
     "ensemble": "scores.ENSEMBLE",
     "report": "report.REPORT",
+    "explain": "explain.EXPLAIN",
     "run-logits": "distillation.RUN_LOGITS",
     "distill": "distillation.DISTILL",
     "teacher-finetune": "video_training.FINETUNE",
@@ -46,6 +47,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "export": "export.EXPORT",
     "stream": "streaming.STREAM",
     "spot": "spotting.SPOT",
+    "smoke": "smoke.SMOKE",
     "bench": "bench.BENCH",
 }
 
@@ -177,7 +179,8 @@ def check_early(name: str, args: list[str]) -> None:
         for path in paths if flag in read else ():
             if not Path(path).exists():
                 raise FileNotFoundError(f"--{flag} {path}: no such file or folder")
-    if name in ("info", "export", "verify") and given[""] and not Path(given[""][0]).exists():
+    shown = ("info", "export", "verify", "explain")
+    if name in shown and given[""] and not Path(given[""][0]).exists():
         raise FileNotFoundError(f"{given[''][0]}: no such file or folder")
 
     for flag in ("model", "models") if name in ("train", "distill", "bench") else ():

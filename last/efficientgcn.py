@@ -53,7 +53,7 @@ def three_inputs(
     joints = x, x - spine
 
     bone = x - x[..., spine_tree(skeleton).tolist()]  # also of scores, in two dimensions
-    length = bone.square().sum(1, keepdim=True).sqrt()
+    length = bone.square().sum(1, keepdim=True).clamp(min=1e-12).sqrt()  # no bone: a slope of 0
     angle = (bone / (length + 1e-4)).clamp(-1, 1).acos()
     bones = bone, angle
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .augmentation import chance, uniform
 from .preprocessing import take_frames
 from .skeletons import Skeleton
 
@@ -99,16 +98,19 @@ def untrimmed_windows(
     D, M = skeleton.dims, x.shape[4]
     frame = torch.arange(T, device=x.device)
 
+    def draw(low: float, high: float) -> Tensor:  # (N,)
+        return (torch.rand(N, generator=g) * (high - low) + low).to(x)
+
     # the clip
-    after = (uniform(N, 0, IDLE, x, g) * T).floor()
-    after = torch.where(chance(N, ONLY_IDLE, x, g), T - 1, after)
+    after = (draw(0, IDLE) * T).floor()
+    after = torch.where(draw(0, 1) < ONLY_IDLE, T - 1, after)
     own, acts = lay_out(moments, start, end, after)
     clip, there = take_frames(x, mask, own)
     first = acts.float().argmax(1)  # the window's frame in which the clip begins
 
     # another one before it
-    before = (uniform(N, 0, IDLE, x, g) * T).floor()
-    follows = (torch.rand(N, generator=g) < 0.5).to(x.device)
+    before = (draw(0, IDLE) * T).floor()
+    follows = draw(0, 1) < 0.5
     until = torch.where(follows, first - before, -T)  # the window's frame that shows its last
     others, last = labels.roll(1), end.roll(1)
     theirs = last[:, None] - (until[:, None] - frame).to(x.dtype)
@@ -118,7 +120,7 @@ def untrimmed_windows(
     other[:, : D - 1] += way_between(x, start, end, skeleton)[..., None, None, None]
 
     # from one pose to the other
-    join = uniform(N, *JOIN, x, g)
+    join = draw(*JOIN)
     weight = ease((frame - until[:, None]) / join[:, None])  # (N, T)
     window = torch.lerp(other, clip, weight[:, None, :, None, None])
     present = torch.where(weight[..., None] < 0.5, was_there, there)

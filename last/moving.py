@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .drawing import draw_pose, move_pose, set_limits
+from .drawing import draw_pose, mark_joints, move_marks, move_pose, set_limits
 from .runs import Run
 from .skeletons import Skeleton
 
@@ -93,10 +93,10 @@ def answers_so_far(
 
 def likeliest(
     probabilities: np.ndarray,  # (n, classes)
-    label: int,  # the true class
+    label: int,  # the true class; -1 if nobody knows it
 ) -> np.ndarray:  # (5,) classes, or fewer if there are not so many
     "The answer, the true class and those that were likeliest at any moment, by their end."
-    first = {int(probabilities[-1].argmax()), label}
+    first = {int(probabilities[-1].argmax()), label} - {-1}
     others = np.argsort(-probabilities.max(0), kind="stable").tolist()
     others = [c for c in others if c not in first][: 5 - len(first)]
     top = np.array([*first, *others])
@@ -108,11 +108,11 @@ COLORS = {"true": "#2a9d4a", "wrong": "#d1495b", "other": "#9aa5b1"}  # of the b
 
 def bar_colors(
     top: np.ndarray,  # (n,) classes, the answer first
-    label: int,  # the true class
+    label: int,  # the true class; -1 if nobody knows it
 ) -> list[str]:
     "Green for the true class, red for a wrong answer, gray for all others."
     colors = [COLORS["true" if c == label else "other"] for c in top]
-    if top[0] != label:
+    if label >= 0 and top[0] != label:
         colors[0] = COLORS["wrong"]
     return colors
 
@@ -133,10 +133,12 @@ class MovingPicture:
         colors: list[str],  # of the bars
         title: str,
         credit: str = "",  # whose data this is
+        values: np.ndarray | None = None,  # (M, T, V) between 0 and 1: how much every joint counts
     ):
         import matplotlib.pyplot as plt
 
         self.clip, self.skeleton = clip, skeleton
+        self.values = values
         self.fig = plt.figure(figsize=(4.6, 2.7), dpi=100)
         self.body = self.fig.add_axes((0.01, 0.06, 0.47, 0.83))
         self.side = self.fig.add_axes((0.52, 0.06, 0.46, 0.83))
@@ -148,10 +150,14 @@ class MovingPicture:
         set_limits([self.body], clip)
         self.body.axis("off")
         styles = ["-" if m == 0 else "--" for m in range(len(clip))]
+        color = "" if values is None else "0.7"
         self.people = [
-            draw_pose(self.body, poses[0], skeleton, style=style)
+            draw_pose(self.body, poses[0], skeleton, style=style, color=color)
             for poses, style in zip(clip, styles)
         ]
+        self.marks = []
+        if values is not None:
+            self.marks = [mark_joints(self.body, p[0], v[0]) for p, v in zip(clip, values)]
         places = np.arange(len(names))
         self.bars = self.side.barh(places, 0 * places, 0.36, color=colors)
         self.percent = [self.side.text(1, i - 0.27, "", fontsize=8, ha="right") for i in places]
@@ -162,7 +168,7 @@ class MovingPicture:
         self.side.axis("off")
 
         bodies = [line for lines in self.people for line in lines]
-        self.moving = [*bodies, *self.bars, *self.percent, self.time]
+        self.moving = [*bodies, *self.marks, *self.bars, *self.percent, self.time]
         for artist in self.moving:
             artist.set_animated(True)
         self.fig.canvas.draw()
@@ -172,6 +178,8 @@ class MovingPicture:
         "The picture after so many frames, with a probability for each bar."
         for lines, poses in zip(self.people, self.clip):
             move_pose(lines, poses[end - 1], self.skeleton)
+        for m, marks in enumerate(self.marks):
+            move_marks(marks, self.clip[m, end - 1], self.values[m, end - 1])
         for bar, text, p in zip(self.bars, self.percent, probabilities):
             bar.set_width(p)
             text.set_text(f"{100 * p:.0f} %")
@@ -203,9 +211,10 @@ def save_gif(
 def draw_moving(
     run: Run,
     clip: np.ndarray,  # (M, T, V, C) of a store
-    label: int,  # its true class
+    label: int,  # its true class; -1 if nobody knows it
     path: Path,  # of the GIF
     credit: str = "",  # whose data this is
+    values: np.ndarray | None = None,  # (M, T, V) between 0 and 1: how much every joint counts
 ) -> np.ndarray:  # (classes,) probabilities at the end
     "The clip as it arrives, beside what the network says on the way."
     import matplotlib.pyplot as plt
@@ -214,12 +223,14 @@ def draw_moving(
     probabilities = answers_so_far(run, clip, ends)
     top = likeliest(probabilities, label)
     names = [run.info.classes[c] for c in top]
-    true, answer = run.info.classes[label], names[0]
-    title = true if top[0] == label else f"{true}, taken for {answer}"
+    title = names[0]
+    if label >= 0 and top[0] != label:
+        title = f"{run.info.classes[label]}, taken for {names[0]}"
 
     skeleton = run.pipeline.skeleton
     colors = bar_colors(top, label)
-    picture = MovingPicture(turned(clip, skeleton), skeleton, names, colors, title, credit)
+    seen = turned(clip, skeleton)
+    picture = MovingPicture(seen, skeleton, names, colors, title, credit, values)
     save_gif([picture.frame(end, p[top]) for end, p in zip(ends, probabilities)], path)
     plt.close(picture.fig)
     return probabilities[-1]

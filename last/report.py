@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['NUMBERS', 'PLURALS', 'SHOWN', 'STYLE', 'NOTE', 'LICENSED', 'OWN_CLIPS', 'OWN_COMMANDS', 'REPORT', 'in_words', 'count',
            'values_of', 'clips_and_people', 'how_new', 'describe_parts', 'wilson_interval', 'choose_clips',
-           'time_of_clip', 'describe_cost', 'plot_history', 'paragraph', 'section', 'image', 'table', 'own_section',
-           'ReportConfig', 'result_line', 'result_section', 'moving_section', 'learning_section', 'confusion_section',
-           'detail_rows', 'report']
+           'time_of_clip', 'describe_cost', 'plot_history', 'paragraph', 'section', 'image', 'table', 'write_page',
+           'own_section', 'ReportConfig', 'result_line', 'result_section', 'moving_section', 'learning_section',
+           'confusion_section', 'detail_rows', 'report']
 
 # %% ../nbs/34_report.ipynb #52b61dea
 import base64
@@ -233,6 +233,20 @@ def table(rows: dict) -> str:
     cells = [f"<tr><th>{escape(k)}<td>{escape(str(v))}" for k, v in rows.items()]
     return f"<table>{''.join(cells)}</table>"
 
+
+def write_page(
+    file: Path,
+    title: str,
+    *body: str,  # HTML
+) -> Path:  # the file
+    "One page that needs no other file, written completely or not at all."
+    head = "<!doctype html><html lang=en><meta charset=utf-8>"
+    head += "<meta name=viewport content='width=device-width, initial-scale=1'>"
+    head += f"<title>{escape(title)}</title><style>{STYLE}</style>"
+    page = f"{head}<body><h1>{escape(title)}</h1>{''.join(body)}</body></html>"
+    write_atomic(file, lambda part: part.write_text(page, encoding="utf-8"))
+    return file
+
 # %% ../nbs/34_report.ipynb #c8bf8299
 OWN_CLIPS = """\
 from last.parsing import Clip
@@ -406,7 +420,6 @@ def report(cfg: ReportConfig) -> Path:
     cost = describe_cost(run, Path(cfg.run), store[int(tested[0])], result["environment"])
 
     body = [
-        f"<h1>{escape(title)}</h1>",
         NOTE if store.dataset.name == "synthetic" else "",
         result_section(result, parts),
         moving_section(run, store, scores, out),
@@ -417,12 +430,7 @@ def report(cfg: ReportConfig) -> Path:
         section("To repeat this", table(detail_rows(cfg, store, result))),
         paragraph(f"{LICENSED} {store.dataset.license}", "small") if store.dataset.license else "",
     ]
-    head = "<!doctype html><html lang=en><meta charset=utf-8>"
-    head += "<meta name=viewport content='width=device-width, initial-scale=1'>"
-    head += f"<title>{escape(title)}</title><style>{STYLE}</style>"
-    page = f"{head}<body>{''.join(body)}</body></html>"
-    write_atomic(out / "report.html", lambda p: p.write_text(page, encoding="utf-8"))
-    return out / "report.html"
+    return write_page(out / "report.html", title, *body)
 
 
 REPORT = Command(

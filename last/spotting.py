@@ -86,7 +86,8 @@ def make_stream(
         if pose is not None:
             way = np.zeros(clip.shape[-1], np.float32)
             way[level] = (pose[0, root].mean(0) - first[0, root].mean(0))[level]
-            clip, first, last = clip + way, first + way, last + way
+            clip = clip + way
+            first, last = first + way, last + way
 
         pause = round(rate * float(seconds[0] + torch.rand((), generator=g) * np.ptp(seconds)))
         start = first if pose is None else pose

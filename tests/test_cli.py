@@ -360,3 +360,12 @@ def test_a_terminal_that_knows_ascii_alone(args):
     done = last(*args, env=env)
     assert done.returncode == (0 if "--help" in args else 2), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_smoke_says_that_it_works_or_what_does_not():
+    done = last("smoke", "--device", "cpu", "--epochs", "5")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("LAST works here")
+
+    nothing = last("smoke", "--device", "cpu", "--epochs", "1")  # one epoch cannot lower its loss
+    assert nothing.returncode == 2 and "the loss does not fall" in nothing.stderr

@@ -177,7 +177,8 @@ def taught(request, tmp_path_factory):
     cfg = TrainConfig(f"{folder}/store", f"{folder}/run", "given", pre=pre, epochs=2, warmup=0)
     gate = ("", " gate=true")[request.param - 1]
     cfg.model = f"causal-nano channels=16,16 strides=1,2{gate}"
-    cfg.part, cfg.device, cfg.batch = "train", "cpu", 8
+    cfg.part, cfg.device = "train", "cpu"
+    cfg.batch = 8
     cfg.aug.untrimmed_p = 0.5
     train(cfg, quiet=True)
     return folder

@@ -1,0 +1,45 @@
+"""Chromium and node for the tests that need them."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import ROOT
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+NODE_MODULES = ROOT / "build/node/node_modules"
+
+
+def find_browser() -> str | None:
+    "The path of Chromium, or of a relative of it."
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def missing() -> str:
+    "What a test in a browser lacks, as a reason to skip it; empty if nothing."
+    if not find_browser():
+        return "no Chromium: apt-get install chromium"
+    if not shutil.which("node"):
+        return "no node"
+    if not (NODE_MODULES / "playwright-core").is_dir():
+        return "no playwright-core: make node"
+    return ""
+
+
+def need_browser() -> None:
+    "Skip, with the reason; but where LAST_BROWSER=1 promises a browser, its absence is a failure."
+    reason = missing()
+    if reason and os.environ.get("LAST_BROWSER") == "1":
+        pytest.fail(f"LAST_BROWSER=1, but {reason}")
+    if reason:
+        pytest.skip(reason)
+
+
+def run_node(script: str, *arguments, timeout: int = 120) -> str:
+    "What a script of tests/browser prints."
+    command = ["node", str(ROOT / "tests/browser" / script), find_browser(), *map(str, arguments)]
+    env = os.environ | {"NODE_PATH": str(NODE_MODULES)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return done.stdout
