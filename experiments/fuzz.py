@@ -207,7 +207,8 @@ def fuzz(name: str, seconds: float, seed: int, crashes: Path) -> int:
                 raise TimeoutError(f"{name}: ten seconds for {len(data)} bytes")
 
         one(good)
-        rng, tried, began = random.Random(seed), 0, time.monotonic()
+        rng, tried = random.Random(seed), 0
+    began = time.monotonic()
         while time.monotonic() - began < seconds:
             one(mutate(good, rng))
             tried += 1
