@@ -208,7 +208,7 @@ def fuzz(name: str, seconds: float, seed: int, crashes: Path) -> int:
 
         one(good)
         rng, tried = random.Random(seed), 0
-    began = time.monotonic()
+        began = time.monotonic()
         while time.monotonic() - began < seconds:
             one(mutate(good, rng))
             tried += 1
