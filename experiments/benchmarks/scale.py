@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 
 TWO = 0.217  # of the clips have two persons
-SHORT, LONG, MEAN = 20, 300, 80  # frames
+SHORT, LONG = 20, 300
+MEAN = 80  # frames
 BYTES = 2_720  # of one body in one frame
 
 
