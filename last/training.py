@@ -4,17 +4,16 @@
 
 # %% auto #0
 __all__ = ['BARS', 'TRAIN', 'TrainConfig', 'Task', 'SkeletonTask', 'at_the_end', 'train_epoch', 'batch_totals', 'TrainState',
-           'make_accelerator', 'start_state', 'validate', 'ends_since_best', 'is_best', 'save_weights',
-           'save_checkpoint', 'save_epoch', 'is_due', 'write_facts', 'describe_start', 'warnings', 'describe_average',
-           'check_folder', 'curve', 'describe_epoch', 'Safe', 'train', 'trained']
+           'make_accelerator', 'start_state', 'validate', 'ends_since_best', 'is_best', 'save_epoch', 'is_due',
+           'write_facts', 'describe_start', 'warnings', 'describe_average', 'check_folder', 'curve', 'describe_epoch',
+           'train', 'trained']
 
 # %% ../nbs/31_training.ipynb #ba2efa4f
 import copy
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,8 +21,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -33,6 +30,7 @@ from tqdm import tqdm
 
 from .augmentation import AugmentConfig
 from .batches import EpochOrder, keep_memory, make_loader, predict, seed_of, training_clips
+from .checkpoints import Safe, save_checkpoint, save_weights
 from .checksums import check_listed, write_listed
 from .core import Command, ParseError, pick_device
 from .pipeline import Pipeline
@@ -377,38 +375,6 @@ def is_best(history: list[dict], ends: list[int]) -> bool:
     return at_end and ends_since_best(history, ends) == 0
 
 # %% ../nbs/31_training.ipynb #9a77d805
-def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    "Write .safetensors; the library leaves it to its owner alone, other files follow the umask."
-
-    def write(part: Path) -> None:
-        _save(lambda: save_file(weights, part), path)
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-
-    write_listed(path, write)
-
-
-def _save(write: Callable, path: Path) -> None:
-    "What torch and safetensors say of a full disk, as the OSError that it is."
-    try:
-        write()
-    except (RuntimeError, SafetensorError) as error:
-        reason = str(error).split("\n")[0]
-        raise OSError(f"{path.parent}: cannot write {path.name} there ({reason})") from None
-
-
-def save_checkpoint(
-    out: Path,  # folder of the run
-    state: dict,  # what `capture` returned
-) -> None:
-    "checkpoint.pt, and its rows as history.json."
-    text = json.dumps(state["history"], indent=1) + "\n"
-    path = out / "checkpoint.pt"
-    write_listed(out / "history.json", lambda part: part.write_text(text, encoding="utf-8"))
-    write_listed(path, lambda part: _save(lambda: torch.save(state, part), path))
-
-
 def save_epoch(
     acc: "Accelerator",
     state: TrainState,
@@ -521,37 +487,6 @@ def describe_epoch(row: dict, epochs: int) -> str:
     return "  ".join(words + [f"{k} {v:.4f}" for k, v in row.items() if k not in ("epoch", "lr")])
 
 # %% ../nbs/31_training.ipynb #7a57f5d2
-class Safe:
-    "The state after the last whole epoch, for a training that is interrupted in the next one."
-
-    def __init__(self, out: Path, writes: bool):
-        self.out = out
-        self.writes = writes  # of several processes, one
-        self.state: dict | None = None  # None: the checkpoint on the disk is as new
-
-    def put(self, state: dict | None) -> None:
-        "Keep a copy; training goes on in the original."
-        self.state = copy.deepcopy(state)
-
-    @contextmanager
-    def keeping(self, epoch: int) -> Iterator[None]:
-        "While an epoch runs: an interruption writes what is kept, a lost process is explained."
-        try:
-            yield
-        except KeyboardInterrupt:
-            if self.state is not None and self.writes:
-                save_checkpoint(self.out, self.state)
-            raise
-        except RuntimeError as error:
-            lost = ("closed by peer", "reset by peer", "Broken pipe", "ProcessGroup", "store")
-            if not any(word in str(error) for word in lost) or "WORLD_SIZE" not in os.environ:
-                raise
-            raise ConnectionError(
-                f"another process of this training has ended in epoch {epoch + 1}; "
-                f"{self.out} is whole, and the same command goes on from its last checkpoint"
-            ) from error
-
-
 def train(cfg: Any, quiet: bool = False, kind: type[Task] = SkeletonTask) -> list[dict]:
     "Train (or go on training) the task made of settings and their store; one dict per epoch."
     if min(cfg.epochs, cfg.batch, cfg.checkpoint_every) < 1:
