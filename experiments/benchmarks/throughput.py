@@ -40,7 +40,8 @@ def steps(acc, state, task, loader, seconds: float) -> dict:
     "Run training steps for some seconds."
     from last.batches import seed_of
 
-    waited, clips, began = 0.0, 0, time.perf_counter()
+    waited, clips = 0.0, 0
+    began = time.perf_counter()
     start, step = began, 0
     state.model.train()
     while time.perf_counter() - began < seconds:
