@@ -107,7 +107,8 @@ class ClipWatcher:
     def __init__(self, recognizer: Recognizer, window: float, step: float, rate: float):
         self.recognizer = recognizer
         self.classes, self.skeleton = recognizer.classes, recognizer.skeleton
-        self.window, self.step, self.rate = window, step, rate
+        self.window = window
+        self.step, self.rate = step, rate
         self.frames: deque[tuple[float, np.ndarray]] = deque()
         self.due: float | None = None  # moment of the next question
         self.asked: float | None = None  # and of the last one
@@ -353,7 +354,8 @@ def find_actions(
 ) -> Prediction:
     "Every frame to the network, every answer kept."
     seconds = {"decoding": 0.0, "pose": 0.0, "network": 0.0}
-    times, images, answers, shot = [], [], [], None
+    times, images = [], []
+    answers, shot = [], None
     for sight in sights:
         shot = sight.shot
         for part, spent in shot.seconds.items():
@@ -593,7 +595,8 @@ def live(
         import cv2
 
     spent = {"decoding": 0.0, "pose": 0.0, "network": 0.0}
-    pace, frames, said, start = Pace(), 0, -1.0, monotonic()
+    pace, frames = Pace(), 0
+    said, start = -1.0, monotonic()
     p = None  # what the network says now
     for sight in watch_people(cfg.source, cfg.pose):
         shot = sight.shot

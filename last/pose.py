@@ -113,7 +113,8 @@ def video_pictures(path: Path, cfg: PoseConfig) -> Pictures:
     with container:
         stream = _film_stream(container, str(path))
         rate = float(stream.average_rate or cfg.fps)
-        start, last, n, unused = None, -math.inf, 0, 0
+        start, last = None, -math.inf
+        n, unused = 0, 0
         try:
             for packet in container.demux(stream):
                 unused += packet.is_discard

@@ -216,7 +216,8 @@ def measure(
     idle = np.concatenate(what) == nothing
 
     found, delays = [], []
-    hits, alarms, actions = 0, 0, 0
+    hits, alarms = 0, 0
+    actions = 0
     for some, answer, labels in zip(p, answers, what):
         true = segments(labels, nothing)
         events = spotted(some, classes, every, ActionSpotter(classes, on, off))

@@ -78,7 +78,8 @@ def measure(args: argparse.Namespace, store, model: str) -> dict:
 
     pre = PreprocessConfig(frames=args.frames)
     cfg = TrainConfig(str(store.path), "", "given", model, part="train", batch=args.batch)
-    cfg.amp, cfg.workers, cfg.device, cfg.pre = args.amp, args.workers, args.device, pre
+    cfg.amp, cfg.pre = args.amp, pre
+    cfg.workers, cfg.device = args.workers, args.device
     task = SkeletonTask(cfg, store)
     acc = make_accelerator(cfg)
     state = start_state(acc, task, lambda *words: None)
