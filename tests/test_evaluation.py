@@ -120,6 +120,7 @@ def test_early_recognition_ends_with_the_whole_clip_and_knows_no_later_frame(tmp
         "A store whose clips lack their second half."
 
         index = store.index
+        classes = store.classes
 
         def __getitem__(self, n):
             clip = Store(where[0])[n].copy()
