@@ -154,7 +154,7 @@ def test_flips_are_refused(cfg, store):
 def test_a_damaged_file_is_named(cfg, tmp_path):
     cut = tmp_path / "cut.npz"
     cut.write_bytes(Path(cfg.teacher).read_bytes()[:500])
-    with pytest.raises(ParseError, match=r"cut\.npz: not a file of teacher logits"):
+    with pytest.raises(ParseError, match=r"cut\.npz: not a readable \.npz file"):
         TeacherLogits.load(cut)
 
     teacher = TeacherLogits.load(cfg.teacher)

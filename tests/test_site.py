@@ -233,7 +233,7 @@ def test_a_browser_shows_the_site_without_a_network(site):
             assert page[wrong] == [], f"{name}: {wrong}: {page[wrong]}"
         assert page["broken"] == 0, f"{name}: a formula is not understood"
         assert page["wider"] <= 0, f"{name}: wider than the screen by {page['wider']} px"
-        assert page["font"] >= 14 and page["text"] > 500, name
+        assert page["font"] >= 14 and page["text"] > 300, name
 
     by_name = {page["page"]: page for page in found}
     assert by_name["index.html"]["pictures"] >= 2

@@ -23,6 +23,10 @@ for (const [width, page] of visits) {
   tab.on("pageerror", (e) => errors.push(String(e)));
 
   await tab.goto(base + page, { waitUntil: "load" });
+  // results of a search come one by one
+  if (page.startsWith("search"))
+    await tab.waitForFunction(() => document.querySelectorAll("#search-results li").length > 3,
+      null, { timeout: 60000 }).catch(() => {});
   await tab.waitForFunction(() => !window.MathJax?.startup?.promise || window.mathIsReady ||
     (window.MathJax.startup.promise.then(() => { window.mathIsReady = true; }), false));
   const seen = await tab.evaluate(() => {
