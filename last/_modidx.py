@@ -1196,6 +1196,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'last.spotting.make_stream': ('spotting.html#make_stream', 'last/spotting.py'),
                                'last.spotting.matched': ('spotting.html#matched', 'last/spotting.py'),
                                'last.spotting.measure': ('spotting.html#measure', 'last/spotting.py'),
+                               'last.spotting.place_of': ('spotting.html#place_of', 'last/spotting.py'),
                                'last.spotting.segments': ('spotting.html#segments', 'last/spotting.py'),
                                'last.spotting.spot': ('spotting.html#spot', 'last/spotting.py'),
                                'last.spotting.spotted': ('spotting.html#spotted', 'last/spotting.py'),

@@ -358,6 +358,7 @@ def validate(acc: "Accelerator", state: TrainState, task: Task) -> dict:
         rows = gather_rows(rows)
 
     logits, labels, _ = rows
+    logits = logits[:, : len(task.store.classes)]  # as in `evaluate`: in a clip something happens
     top1 = (logits.argmax(1) == labels).float().mean().item()
     return dict(val_loss=F.cross_entropy(logits, labels).item(), val_top1=top1)
 

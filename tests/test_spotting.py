@@ -116,6 +116,18 @@ def test_a_stream_holds_its_clips():
     assert step.max() < 0.25
 
 
+def test_nobody_is_invented_beside_a_person():
+    alone = [np.concatenate([c.points, np.full_like(c.points, np.nan)]) for c in CLIPS[:3]]
+    behind = alone[1][::-1].copy()  # the first person is the one who never comes
+    g = torch.Generator().manual_seed(0)
+    frames, what = make_stream([alone[0], behind, alone[2]], [0, 1, 2], NONE, HDM05, 30.0, g)
+    seen = np.isfinite(frames).all((2, 3))  # (T, 2)
+    assert seen[what == 0, 0].all() and not seen[what == 0, 1].any()
+    assert seen[what == 1, 1].all() and not seen[what == 1, 0].any()
+    first = np.flatnonzero(what == 0)[0]
+    assert seen[:first, 0].all() and not seen[:first, 1].any()
+
+
 def test_a_stream_is_repeatable():
     assert (stream_of(1)[0] == stream_of(1)[0]).all()
     assert len(stream_of(1)[0]) != len(stream_of(2)[0])
