@@ -111,6 +111,31 @@ def run(job: Job, cfg: Config) -> int:
     return code
 
 
+class Queue:
+    "Jobs in the order of a plan that may change meanwhile."
+
+    def __init__(self, plan: str, jobs: list[Job]):
+        self.plan = plan
+        self.jobs = jobs  # of the last plan that could be read
+        self.begun: set[Path] = set()  # first results of the jobs that were given out
+        self.choosing = Lock()
+
+    def next_job(self) -> Job | None:
+        "The first one that is neither done nor begun."
+        with self.choosing:
+            try:
+                self.jobs = read_plan(self.plan)
+            except (OSError, TypeError, ValueError, yaml.YAMLError) as e:
+                print(f"{self.plan}: going on with the plan as it was ({e})", flush=True)
+
+            for job in self.jobs:
+                if job.files[0] not in self.begun and not job.done:
+                    self.begun.add(job.files[0])
+                    return job
+
+        return None
+
+
 def main(cfg: Config) -> int:
     Path(cfg.work).mkdir(parents=True, exist_ok=True)
     jobs = read_plan(cfg.plan)
@@ -121,21 +146,11 @@ def main(cfg: Config) -> int:
     if cfg.dry_run:
         return 0
 
-    begun: set[str] = set()
-    choosing = Lock()
-
-    def next_job() -> Job | None:
-        with choosing:
-            for job in read_plan(cfg.plan):
-                if job.name not in begun and not job.done:
-                    begun.add(job.name)
-                    return job
-
-        return None
+    queue = Queue(cfg.plan, jobs)
 
     def work(lane: int) -> int:
         failed = 0
-        while job := next_job():
+        while job := queue.next_job():
             failed |= run(job, cfg) != 0
 
         return failed

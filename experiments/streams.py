@@ -38,7 +38,9 @@ def is_done(file: Path, info: RunInfo) -> bool:
     if not file.is_file():
         return False
 
-    return json.loads(file.read_text(encoding="utf-8"))["trained"]["config"] == info.config
+    trained = json.loads(file.read_text(encoding="utf-8"))["trained"]
+    same = ("config", "versions", "fingerprint")
+    return all(trained.get(key) == getattr(info, key) for key in same)
 
 
 def main(cfg: Config) -> None:

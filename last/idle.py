@@ -106,12 +106,14 @@ def untrimmed_windows(
     after = torch.where(draw(0, 1) < ONLY_IDLE, T - 1, after)
     own, acts = lay_out(moments, start, end, after)
     clip, there = take_frames(x, mask, own)
-    first = acts.float().argmax(1)  # the window's frame in which the clip begins
+    # the window's frame in which the clip begins; negative where the window begins later
+    first = torch.where(acts[:, 0], (start - own[:, 0]).floor(), acts.float().argmax(1))
 
     # another one before it
-    before = (draw(0, IDLE) * T).floor()
-    follows = draw(0, 1) < 0.5
-    until = torch.where(follows, first - before, -T)  # the window's frame that shows its last
+    join = draw(*JOIN).ceil()
+    before = torch.maximum((draw(0, IDLE) * T).floor(), join)  # of which `join` for the way
+    until = first - before  # the window's frame that shows its last
+    until = torch.where(draw(0, 1) < 0.5, until, -T - JOIN[1])  # or none before it
     others, last = labels.roll(1), end.roll(1)
     theirs = last[:, None] - (until[:, None] - frame).to(x.dtype)
     acted = (theirs >= start.roll(1)[:, None]) & (frame <= until[:, None])
@@ -120,7 +122,6 @@ def untrimmed_windows(
     other[:, : D - 1] += way_between(x, start, end, skeleton)[..., None, None, None]
 
     # from one pose to the other
-    join = draw(*JOIN)
     weight = ease((frame - until[:, None]) / join[:, None])  # (N, T)
     window = torch.lerp(other, clip, weight[:, None, :, None, None])
     present = torch.where(weight[..., None] < 0.5, was_there, there)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BARS', 'TRAIN', 'TrainConfig', 'Task', 'SkeletonTask', 'at_the_end', 'train_epoch', 'batch_totals', 'TrainState',
-           'make_accelerator', 'start_state', 'validate', 'ends_since_best', 'is_best', 'save_epoch', 'is_due',
-           'write_facts', 'describe_start', 'warnings', 'describe_average', 'check_folder', 'curve', 'describe_epoch',
-           'train', 'trained']
+           'make_accelerator', 'needs_whole_batches', 'start_state', 'validate', 'ends_since_best', 'is_best',
+           'save_epoch', 'is_due', 'write_facts', 'describe_start', 'warnings', 'describe_average', 'check_folder',
+           'curve', 'describe_epoch', 'train', 'trained']
 
 # %% ../nbs/31_training.ipynb #ba2efa4f
 import copy
@@ -319,6 +319,15 @@ def make_accelerator(cfg: Any) -> "Accelerator":
     return acc
 
 
+def needs_whole_batches(cfg: Any, model: nn.Module) -> None:
+    "An error for what looks at the other clips of a batch: several processes would not share it."
+    aug = getattr(cfg, "aug", None)
+    if (aug is not None and aug.untrimmed_p > 0) or getattr(model, "carry", 0) > 0:
+        raise ValueError(
+            "aug.untrimmed-p and carry need whole batches: train such a network in one process"
+        )
+
+
 def start_state(acc: "Accelerator", task: Task, report: Callable) -> TrainState:
     "Fresh weights (or those of `init`), their optimizer and their average."
     cfg = task.cfg
@@ -334,6 +343,7 @@ def start_state(acc: "Accelerator", task: Task, report: Callable) -> TrainState:
 
     share = None
     if acc.num_processes > 1:
+        needs_whole_batches(cfg, plain)
         share = Share(acc.process_index, acc.num_processes)
         train_together(model, share)
 

@@ -64,6 +64,10 @@ def test_a_set_may_have_settings_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     "text, why",
     [
+        (
+            "sets: [s x, s y]\nby_set: {s x: {model: a}, s y: {model: nano}}\nrows: {r: {}}",
+            "row 'r'",
+        ),
         ("sets: [s x]\nby_set: {s y: {}}\nrows: {a: {}}", "by_set: no set is called 's y'"),
         ("sets: [s xsub]\nrows: {a: {epoch: 3}}", "row 'a': unknown setting epoch"),
         ("sets: [s]\nrows: {a: {}}", "expected `store protocol`"),

@@ -56,15 +56,25 @@ def test_untrimmed_windows(seed):
         # the clip itself is shown as it is, some frames from its edges
         at = mine.nonzero().flatten()
         final = x[row, :, : len(CLIPS[row].points[0])].shape[1] - 1
-        inner = at[(at > at[0] + 25) & (at < at[-1] - 8)]
-        if labels[-1] == row or len(inner) == 0:
-            continue
+        inner = at[(at > at[0] + 5) & (at < at[-1] - 5)]
         moments = final - (at[-1] - inner)
         torch.testing.assert_close(window[row][:, inner], x[row][:, moments], atol=1e-5, rtol=0)
 
     # nobody jumps: a height of a body per second is 0.033 per frame
     root = window[:, :2, :, HDM05.center, 0]
     assert (root[..., 1:] - root[..., :-1]).norm(dim=1).max() < 0.15
+
+
+@pytest.mark.parametrize("T", (8, 12, 16))
+def test_short_windows_do_not_mix_clips(T):
+    "A window without another clip before its own shows nothing of another one."
+    for seed in range(6):
+        x, (window, _, what) = windows(seed, T)
+        for row, labels in enumerate(what.tolist()):
+            if set(labels) == {row}:
+                final = CLIPS[row].points.shape[1] - 1
+                shown = x[row][:, final - T + 1 : final + 1]
+                torch.testing.assert_close(window[row], shown, atol=1e-5, rtol=0)
 
 
 def test_nothing_fills_a_good_part_of_the_frames():

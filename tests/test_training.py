@@ -24,6 +24,7 @@ from last.training import (
     describe_average,
     ends_since_best,
     is_best,
+    needs_whole_batches,
     train,
     warnings,
 )
@@ -393,3 +394,17 @@ def test_unfinished_run_says_how_far_it_is(cfg, tmp_path):
         train(cut, quiet=True, kind=Interrupted)
     with pytest.raises(FileNotFoundError, match="stopped after 3 of 4 epochs; the same command"):
         load_run(cut.out)
+
+
+def test_several_processes_refuse_what_needs_whole_batches(tmp_path):
+    cfg = TrainConfig(str(tmp_path), "run", "given", model="causal-nano")
+    network = torch.nn.Module()
+    needs_whole_batches(cfg, network)
+    network.carry = 0.5
+    with pytest.raises(ValueError, match="in one process"):
+        needs_whole_batches(cfg, network)
+
+    network.carry = 0.0
+    cfg.aug.untrimmed_p = 0.5
+    with pytest.raises(ValueError, match="in one process"):
+        needs_whole_batches(cfg, network)
