@@ -183,6 +183,7 @@ class AugmentConfig:
     # causal networks: probability that a window shows what comes before and after its clip, too
     # (`09_idle`); frames between two actions make up a class of their own, `nothing`
     untrimmed_p: float = 0.0
+    webcam_p: float = 0.0  # probability that a clip is seen as by a pose network (`09_webcam`)
 
 # %% ../nbs/09_augmentation.ipynb #e6ebc983
 RADIANS = torch.pi / 180  # per degree

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ParseError', 'EmptyClipError', 'check_settings', 'config_from_dict', 'write_atomic', 'cannot_write', 'write_json',
-           'pick_device', 'cpu_name', 'environment', 'Command']
+           'pick_device', 'cpu_name', 'has_bf16', 'usable_precision', 'environment', 'Command']
 
 # %% ../nbs/00_core.ipynb #dc67effa
 import contextlib
@@ -170,11 +170,11 @@ def _version(package: str) -> str:
         return ""
 
 
-def cpu_name() -> str:
-    "The processor's name and its instructions for small numbers (Linux; elsewhere the name alone)."
+def _cpu_info() -> dict[str, str]:
+    "What Linux says of the first core; empty elsewhere."
     path = Path("/proc/cpuinfo")
     if not path.is_file():
-        return platform.processor()
+        return {}
 
     # the first paragraph describes the first core, one `key : value` per line
     info = {}
@@ -183,12 +183,38 @@ def cpu_name() -> str:
         if colon:
             info[key.strip()] = value.strip()
 
+    return info
+
+
+def cpu_name() -> str:
+    "The processor's name and its instructions for small numbers (Linux; elsewhere the name alone)."
+    info = _cpu_info()
     if "model name" not in info:
         return platform.processor()
 
     useful = [flag for flag in info.get("flags", "").split() if flag in _SMALL_NUMBERS]
     family = f"family {info.get('cpu family')}, model {info.get('model')}"
     return f"{info['model name']} ({family}; {' '.join(useful)})"
+
+# %% ../nbs/00_core.ipynb #62cfb7f1
+def has_bf16() -> bool:
+    "Whether the processor multiplies bfloat16 numbers itself, as far as Linux says so."
+    info = _cpu_info()
+    flags = {*info.get("flags", "").split(), *info.get("Features", "").split()}
+    return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def usable_precision(
+    amp: str,  # no, fp16 or bf16
+    device: str,  # cpu or cuda
+) -> str:
+    "What to compute in: bf16 on a CPU only if it has that; a ValueError for fp16 on a CPU."
+    if device != "cpu":
+        return amp
+    if amp == "fp16":
+        raise ValueError("fp16 needs a GPU; on a CPU use --amp no or bf16")
+
+    return amp if has_bf16() else "no"
 
 # %% ../nbs/00_core.ipynb #9beeb8c7
 def _commit() -> str:

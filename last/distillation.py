@@ -22,7 +22,14 @@ from torch.nn import functional as F
 
 from .batches import make_loader, predict
 from .checksums import load_npz, save_npz
-from .core import Command, ParseError, environment, pick_device, write_json
+from last.core import (
+    Command,
+    ParseError,
+    environment,
+    pick_device,
+    usable_precision,
+    write_json,
+)
 from .pipeline import Pipeline
 from .runs import Run, RunInfo, load_run, trained_on
 from .scores import Scores, metrics
@@ -372,7 +379,7 @@ class SameView:
     def __init__(self, pipeline: Pipeline, runs: list[Run], amp: str = "no"):
         self.pipeline = pipeline
         self.networks = [run.model.eval() for run in runs]
-        self.amp = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}[amp]
+        self.amp = amp
 
         crop = pipeline.pre.crop_train
         self.pipelines = []
@@ -406,10 +413,9 @@ class SameView:
         "Mean logits of the teachers, each in its own stream of the same view."
         answers = []
         kind = raw.device.type
-        with (
-            torch.inference_mode(),
-            torch.autocast(kind, self.amp, enabled=self.amp is not None),
-        ):
+        amp = usable_precision(self.amp, kind)
+        dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(amp)
+        with torch.inference_mode(), torch.autocast(kind, dtype, enabled=dtype is not None):
             for network, pipeline in zip(self.networks, self.pipelines):
                 g.set_state(state)
                 x, mask, _ = pipeline(raw, None, g)

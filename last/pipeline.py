@@ -33,6 +33,7 @@ from last.preprocessing import (
     to_body,
 )
 from .skeletons import Skeleton
+from .webcam import through_webcam
 
 STEP = 8  # blocks of causal input have a multiple of so many frames
 PIPELINE_VERSION = 1  # raised by whoever changes what a network is fed with (see `30_runs`)
@@ -64,6 +65,10 @@ class Pipeline:
             x, mask, labels = self.window(raw, labels, g)
 
         if g is not None:
+            if self.aug.webcam_p > 0:
+                some = chance(len(x), self.aug.webcam_p, x, g).view(-1, 1, 1, 1, 1)
+                seen = through_webcam(x, self.skeleton, g) * mask[:, None, :, None]
+                x = torch.where(some, seen, x)
             x, flipped = augment(x, mask, self.skeleton, self.aug, g)
             labels = self.flip_labels(labels, flipped)
 

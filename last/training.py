@@ -32,7 +32,7 @@ from .augmentation import AugmentConfig
 from .batches import EpochOrder, keep_memory, make_loader, predict, seed_of, training_clips
 from .checkpoints import Safe, save_checkpoint, save_weights
 from .checksums import check_listed, write_listed
-from .core import Command, ParseError, pick_device
+from .core import Command, ParseError, pick_device, usable_precision
 from .pipeline import Pipeline
 from .preprocessing import PreprocessConfig
 from .processes import Share, SharedBatches, gather_rows, train_together
@@ -148,6 +148,8 @@ class SkeletonTask(Task):
         self.numbers = training_clips(cfg, store)
         self.val = store.part(cfg.protocol, "val") if cfg.part == "fit" else self.numbers[:0]
         self.pipeline = Pipeline(store.skeleton, cfg.pre, cfg.aug, store.dataset.flip)
+        if cfg.aug.webcam_p > 0 and not (cfg.pre.causal or cfg.pre.scale == "body"):
+            raise ValueError("aug.webcam-p is in heights of a body: it needs --pre.scale body")
         if cfg.aug.untrimmed_p > 0:
             if not cfg.pre.causal:
                 raise ValueError("aug.untrimmed-p is for causal networks: it needs --pre.causal")
@@ -305,14 +307,13 @@ def make_accelerator(cfg: Any) -> "Accelerator":
     from accelerate.utils import InitProcessGroupKwargs
 
     on_cpu = pick_device(cfg.device) == "cpu"
-    if cfg.amp == "fp16" and on_cpu:
-        raise ValueError("fp16 needs a GPU; on a CPU use --amp no or bf16")
+    precision = usable_precision(cfg.amp, "cpu" if on_cpu else "cuda")
 
     # otherwise accelerate keeps the precision and the device of a process's first run
     alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
     AcceleratorState._reset_state(reset_partial_state=alone)
     wait = InitProcessGroupKwargs(timeout=timedelta(minutes=30))  # between two steps
-    acc = Accelerator(mixed_precision=cfg.amp, cpu=on_cpu, kwargs_handlers=[wait])
+    acc = Accelerator(mixed_precision=precision, cpu=on_cpu, kwargs_handlers=[wait])
     if acc.device.type == "cpu":
         keep_memory()
 
@@ -322,9 +323,11 @@ def make_accelerator(cfg: Any) -> "Accelerator":
 def needs_whole_batches(cfg: Any, model: nn.Module) -> None:
     "An error for what looks at the other clips of a batch: several processes would not share it."
     aug = getattr(cfg, "aug", None)
-    if (aug is not None and aug.untrimmed_p > 0) or getattr(model, "carry", 0) > 0:
+    mixed = aug is not None and (aug.untrimmed_p > 0 or aug.webcam_p > 0)
+    if mixed or getattr(model, "carry", 0) > 0:
         raise ValueError(
-            "aug.untrimmed-p and carry need whole batches: train such a network in one process"
+            "aug.untrimmed-p, aug.webcam-p and carry need whole batches: "
+            "train such a network in one process"
         )
 
 
@@ -433,6 +436,8 @@ def describe_start(task: Task, state: TrainState, steps: int, device: str) -> st
     words = [f"{len(task.numbers)} training and {len(task.val)} validation clips"]
     words += [f"{len(task.classes)} classes", f"{parameters:,} parameters", device]
     words += [f"{steps} steps per epoch", f"{task.cfg.epochs} epochs"]
+    if usable_precision(task.cfg.amp, device) != task.cfg.amp:
+        words += [f"full precision (this CPU has no {task.cfg.amp})"]
     return ", ".join(words)
 
 

@@ -1,0 +1,120 @@
+"""What the weights that ship do, beyond the clips that they were trained and tested on.
+
+    python experiments/shipped.py --run RUN --clips STORES/core15 --others STORES/utd15 STORES/nw15 \\
+        --out results/shipped/core15.json
+
+CLIPS is HDM05 in 15 joints (`prepare --dataset hdm05 --as core15`), OTHERS are Kinect clips in the
+same joints. Measured are: test clips as they are, and as an imagined webcam sees them
+(`09_webcam`); Kinect clips of the classes that both sets have; and how often a Kinect clip of any
+other class is taken for one of the eleven actions, which makes it a false alarm.
+"""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+
+from last.causal_input import from_room
+from last.core import environment, write_json
+from last.preprocessing import collate
+from last.runs import Run, load_run
+from last.spotting import answer_streams
+from last.store import Store
+from last.streaming import ActionSpotter
+from last.webcam import through_webcam
+
+# the class of another set -> the same action in HDM05
+SAME = {"squat": "squat", "basketball shoot": "throw a basketball"}
+
+
+@dataclass
+class Config:
+    "Where the run and the clips are."
+
+    run: str
+    clips: str  # store of HDM05
+    others: tuple[str, ...]  # stores of Kinect clips
+    out: str  # results file (.json)
+    protocol: str = "xsub"
+    draws: int = 5  # webcams per clip
+
+
+@torch.inference_mode()
+def webcam_top1(run: Run, store: Store, numbers: np.ndarray, seed: int | None) -> float:
+    "Share of clips whose last answer is right, seen by one imagined webcam each; None: as they are."
+    g = torch.Generator().manual_seed(seed or 0)
+    skeleton = run.info.skeleton
+    right = 0
+    for batch in np.array_split(numbers, max(len(numbers) // 16, 1)):
+        raw, _ = collate([store[i] for i in batch])
+        x, mask = run.pipeline.whole(raw)
+        if seed is not None:
+            x = through_webcam(x, skeleton, g) * mask[:, None, :, None]
+        logits = run.model(from_room(x, mask, skeleton), mask)
+        right += int((logits.argmax(1).numpy() == store.labels[batch]).sum())
+
+    return right / len(numbers)
+
+
+def events_of(cfg: Config, store: Store) -> list[list[str]]:
+    "The actions that a user would be told of, for every clip of a store."
+    streams = [store[i].swapaxes(0, 1) for i in range(len(store))]
+    found = []
+    for i in range(0, len(streams), 64):
+        answers, classes, every = answer_streams(cfg.run, streams[i : i + 64])
+        for p in answers:
+            spotter = ActionSpotter(classes)
+            events = [spotter.update(t / 30, p[t]) for t in range(every - 1, len(p), every)]
+            found.append([e.label for e in events if e is not None and e.end is None])
+
+    return found
+
+
+def other_set(cfg: Config, folder: str) -> dict:
+    "Shared classes by name, and false alarms by class."
+    store = Store(folder)
+    names = [store.classes[label] for label in store.labels]
+    shared, strange = {}, Counter()
+    for name, events in zip(names, events_of(cfg, store)):
+        if name in SAME:
+            row = shared.setdefault(name, Counter(clips=0, right=0, wrong=0))
+            row["clips"] += 1
+            row["right"] += SAME[name] in events
+            row["wrong"] += bool(set(events) - {SAME[name]})
+        else:
+            strange["clips"] += 1
+            strange["with a false alarm"] += bool(events)
+            strange.update(f"taken for {label}" for label in set(events))
+
+    facts = dict(dataset=store.dataset.name, fingerprint=store.fingerprint)
+    return facts | dict(shared=shared, strange=strange)
+
+
+def main(cfg: Config) -> None:
+    run, store = load_run(cfg.run), Store(cfg.clips)
+    numbers = store.part(cfg.protocol, "test")
+    draws = [webcam_top1(run, store, numbers, seed) for seed in range(1, cfg.draws + 1)]
+    result = dict(
+        trained=run.info.as_dict(),
+        test_clips=len(numbers),
+        top1=webcam_top1(run, store, numbers, None),
+        top1_webcam=draws,
+        others=[other_set(cfg, folder) for folder in cfg.others],
+        environment=environment(),
+        command=asdict(cfg),
+    )
+    Path(cfg.out).parent.mkdir(parents=True, exist_ok=True)
+    write_json(Path(cfg.out), result)
+    print(
+        json.dumps(
+            {k: v for k, v in result.items() if k not in ("trained", "environment")}, indent=1
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
