@@ -219,6 +219,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'last.core.config_from_dict': ('core.html#config_from_dict', 'last/core.py'),
                            'last.core.cpu_name': ('core.html#cpu_name', 'last/core.py'),
                            'last.core.environment': ('core.html#environment', 'last/core.py'),
+                           'last.core.find_run': ('core.html#find_run', 'last/core.py'),
                            'last.core.has_bf16': ('core.html#has_bf16', 'last/core.py'),
                            'last.core.pick_device': ('core.html#pick_device', 'last/core.py'),
                            'last.core.usable_precision': ('core.html#usable_precision', 'last/core.py'),

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import last
-from .core import Command, check_settings
+from .core import Command, check_settings, find_run
 from .pose import is_camera
 from .protocols import DATASETS
 from .zoo import NETWORKS
@@ -185,14 +185,17 @@ def check_early(name: str, args: list[str]) -> None:
     read = MUST_EXIST | ({"scores", "val"} if name == "ensemble" else set())
     for flag, paths in given.items():
         for path in paths if flag in read else ():
-            if not Path(path).exists():
+            if flag == "run":
+                find_run(path)
+            elif not Path(path).exists():
                 raise FileNotFoundError(f"--{flag} {path}: no such file or folder")
     for source in given[""][:1] if name in READ_FIRST else ():
-        if not Path(source).exists() and not (name == "predict" and is_camera(source)):
+        if name in ("export", "explain"):
+            find_run(source)
+        elif not Path(source).exists() and not (name == "predict" and is_camera(source)):
             raise FileNotFoundError(f"{source}: no such file or folder")
     for path in given.get("model", [])[:1] if name in ("predict", "live") else ():
-        if not Path(path).exists():
-            raise FileNotFoundError(f"--model {path}: no such run or file")
+        find_run(path)
 
     for flag in ("model", "models") if name in ("train", "distill", "bench") else ():
         for text in given.get(flag, []):

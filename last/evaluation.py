@@ -132,12 +132,13 @@ def confusion_list(
 
 
 def results_file(cfg: EvaluateConfig, protocol: str) -> Path:
-    "Where the results go."
+    "Where the results go: into the run's folder, or beside us for weights that ship."
     if cfg.out:
         return Path(cfg.out)
 
     best = "_best" if cfg.weights == "best" else ""
-    return Path(cfg.run) / f"results_{protocol}_{cfg.part}{best}.json"
+    name = f"results_{protocol}_{cfg.part}{best}.json"
+    return Path(cfg.run) / name if Path(cfg.run).is_dir() else Path(name)
 
 
 def save_results(cfg: EvaluateConfig, protocol: str, result: dict) -> None:

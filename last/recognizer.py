@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from scipy.special import softmax
 
-from .core import config_from_dict
+from .core import config_from_dict, find_run
 from .onnx_files import onnx_session
 from .skeletons import Skeleton
 
@@ -242,10 +242,5 @@ def load(
     path: str | Path,  # a run's folder, or a file that `export` wrote
 ) -> Recognizer:
     "A trained network, ready to be called with clips."
-    path = Path(path)
-    if path.is_dir():
-        return load_folder(path)
-    if path.is_file():
-        return load_file(path)
-
-    raise FileNotFoundError(f"{path}: no such run or file")
+    path = find_run(path)
+    return load_folder(path) if path.is_dir() else load_file(path)

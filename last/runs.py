@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from .checksums import check_listed
 from .contract import SkeletonModel
-from .core import config_from_dict, environment
+from .core import config_from_dict, environment, find_run
 from .pipeline import PIPELINE_VERSION, Pipeline
 from .preprocessing import PreprocessConfig
 from .skeletons import Skeleton
@@ -54,7 +54,7 @@ class RunInfo:
         path: str | Path,  # folder of the run
     ) -> "RunInfo":
         "From a run's folder; an error says what is missing or wrong."
-        file = Path(path) / "config.json"
+        file = find_run(path) / "config.json"
         if not file.is_file():
             raise FileNotFoundError(
                 f"{path}: no run here (no config.json); make one with `python -m last train`"
@@ -236,7 +236,7 @@ def load_run(
     weights: str = "last",  # last: the end of training; best: the best cycle end by validation
 ) -> Run:
     "A run's network with its preprocessing."
-    path = Path(path)
+    path = find_run(path)
     info = RunInfo.read(path)
     version, today = info.versions["network"], network_version(info.model)
     if version != today:
@@ -263,7 +263,7 @@ def trained_on(
     run: str | Path,  # folder of the run
 ) -> set[str]:
     "Names of the clips a run has seen, also through its starting weights and its teacher."
-    file = Path(run) / "trained_on.txt"
+    file = find_run(run) / "trained_on.txt"
     if not file.is_file():
         raise FileNotFoundError(
             f"{file}: no such file; without it nobody knows what the run has seen"

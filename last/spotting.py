@@ -329,7 +329,8 @@ def spot(cfg: SpotConfig) -> dict:
         fingerprint=store.fingerprint,
         environment=environment(),
     )
-    out = cfg.out or Path(cfg.run) / f"streams_{protocol}_{cfg.part}.json"
+    folder = Path(cfg.run) if Path(cfg.run).is_dir() else Path()  # of weights that ship: here
+    out = cfg.out or folder / f"streams_{protocol}_{cfg.part}.json"
     write_json(Path(out), result)
     return result
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import Positional
 
-from .core import Command, write_atomic
+from .core import Command, find_run, write_atomic
 from .protocols import NOTHING
 from .recognizer import open_file
 from .skeletons import Skeleton
@@ -154,13 +154,8 @@ def file_stepper(path: Path) -> Stepper:
 
 def open_stepper(path: str | Path) -> Stepper:
     "A run's folder or a file of `export`."
-    path = Path(path)
-    if path.is_dir():
-        return folder_stepper(path)
-    if path.is_file():
-        return file_stepper(path)
-
-    raise FileNotFoundError(f"{path}: no such run or file")
+    path = find_run(path)
+    return folder_stepper(path) if path.is_dir() else file_stepper(path)
 
 # %% ../nbs/63_streaming.ipynb #8155e5ee
 class StreamingRecognizer:

@@ -153,8 +153,9 @@ class SkeletonTask(Task):
         if cfg.aug.untrimmed_p > 0:
             if not cfg.pre.causal:
                 raise ValueError("aug.untrimmed-p is for causal networks: it needs --pre.causal")
-            self.classes = [*store.classes, NOTHING]
-            self.pipeline.nothing = len(store.classes)
+            if NOTHING not in self.classes:  # no clip of the store shows it
+                self.classes.append(NOTHING)
+            self.pipeline.nothing = self.classes.index(NOTHING)
 
     def model(self) -> nn.Module:
         classes, channels = len(self.classes), self.cfg.pre.channels

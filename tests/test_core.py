@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+from last import core
 from last.core import (
     EmptyClipError,
     ParseError,
@@ -165,3 +166,18 @@ def test_import_is_light():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"flags": "fpu avx2"}, "no"),
+        ({"flags": "avx512f avx512_bf16"}, "bf16"),
+        ({"Features": "fp asimd bf16"}, "bf16"),
+        ({}, "no"),
+    ],
+)
+def test_bf16_only_where_the_processor_has_it(monkeypatch, flags, expected):
+    monkeypatch.setattr(core, "_cpu_info", lambda: flags)
+    assert core.usable_precision("bf16", "cpu") == expected
+    assert core.usable_precision("bf16", "cuda") == "bf16"
