@@ -24,7 +24,7 @@ setup(
     author=cfg["author"],
     license="Apache-2.0 AND CC-BY-SA-3.0",
     packages=["last"],
-    package_data={"last": ["data/*", "configs/*", "hdm05_pack/*", "weights/*/*"]},
+    package_data={"last": ["data/*", "configs/*", "hdm05_pack/*", "weights/*", "weights/*/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

@@ -12,7 +12,7 @@ work=$(mktemp -d)
 cd "$work"  # so that the settings hold no machine's paths
 
 python -m last prepare --dataset hdm05 --out hdm05
-python -m last prepare --dataset hdm05 --as core15 --out hdm05-core15
+python "$root/experiments/core15_store.py" --out hdm05-core15
 python -m last train --config core15 --threads 1 --data hdm05-core15 --out core15
 python -m last train --config hdm05 --threads 1 --data hdm05 --out hdm05-run
 python "$root/experiments/pack_weights.py" --run core15 --out "$root/last/weights/core15"

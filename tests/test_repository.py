@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from conftest import ROOT
+from safetensors import safe_open
 
 from last.checksums import damaged_files, read_listing
 
@@ -145,6 +146,7 @@ def test_wheel(tmp_path):
     data |= {f"last/configs/{p.name}" for p in (ROOT / "last/configs").glob("*.yaml")}
     assert "last/configs/ntu120_xsub.yaml" in data
     data |= {f"last/hdm05_pack/{name}" for name in ("hdm05.npz", "LICENSE", "README.md")}
+    data |= {f"last/weights/{name}/last.safetensors" for name in ("core15", "hdm05")}
     assert data | {"last/__main__.py"} | {f"last/{m}.py" for m in NUMBER} <= names
 
 
@@ -196,14 +198,25 @@ def test_links_in_pages_lead_somewhere():
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_weights_of_the_notebooks_are_small_and_say_where_they_come_from():
-    for folder in (ROOT / "nbs/trained").iterdir():
-        names = {file.name for file in folder.iterdir()}
+RUNS = [*(ROOT / "nbs/trained").iterdir(), *(ROOT / "last/weights").glob("*/")]
+
+
+def test_weights_are_small_and_say_where_they_come_from():
+    for folder in RUNS:
+        names = {file.name for file in folder.iterdir()} - {"README.md"}
         weights = {"config.json", "last.safetensors", "trained_on.txt"}
-        assert names == weights | {"README.md", "checksums.sha256"}
+        assert names == weights | {"checksums.sha256"}
         assert not damaged_files(folder) and set(read_listing(folder)) == weights
-        assert sum(file.stat().st_size for file in folder.iterdir()) < 500_000
-        assert "was obtained from" in (folder / "README.md").read_text(encoding="utf-8")
+
+        ships = folder.parent.name == "weights"
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        assert size < (3_000_000 if ships else 500_000)
+        readme = folder.parent / "README.md" if ships else folder / "README.md"
+        assert "was obtained from" in readme.read_text(encoding="utf-8")
+        if ships:
+            with safe_open(folder / "last.safetensors", "pt") as file:
+                assert file.metadata()["license"] == "CC-BY-SA-3.0"
+                assert "HDM05" in file.metadata()["attribution"]
 
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
         assert not any("/" in config[key] for key in ("data", "out")), "a machine's path"
