@@ -64,7 +64,7 @@ def skeleton_clip(path: Path, run: Run) -> Clip:
 
     return Clip(str(path), points, label if label < len(run.info.classes) else -1)
 
-
+# %% ../nbs/55_explain.ipynb #a4d5c5ea
 def stored_clip(name: str, store: Store, where: str) -> Clip:
     "A clip of a store by its name; for a name that is not there, the nearest ones."
     names = store.index.names.tolist()
@@ -424,7 +424,7 @@ def explain(cfg: ExplainConfig) -> Path:
     percent = f"{100 * found.probabilities[found.label]:.0f} %"
     return write_page(out / "explanation.html", f"Why {name}? ({percent})", *body)
 
-
+# %% ../nbs/55_explain.ipynb #1dfc0668
 EXPLAIN = Command(
     "one page: why the network answers this about one clip",
     ExplainConfig,
