@@ -68,8 +68,7 @@ node: build/node/.installed
 build/node/.installed: tools/package.json
 	mkdir -p build/node
 	cp tools/package.json build/node/
-	if command -v npm >/dev/null; then cd build/node && npm install --no-audit --no-fund --silent; else echo "no npm: formulas of the site and the report stay as TeX"; fi
-	touch $@
+	if command -v npm >/dev/null; then cd build/node && npm install --no-audit --no-fund --silent && touch .installed; else echo "no npm: formulas of the site and the report stay as TeX"; fi
 
 hooks: $(VENV)/.installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nbdev_install_hooks

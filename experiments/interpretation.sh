@@ -13,7 +13,7 @@ measure() {  # run, settings
 measure nbs/trained/hdm05_nano
 measure nbs/trained/hdm05_student --every 3 --leave-out occlusion
 measure nbs/trained/hdm05_causal --every 9 --leave-out occlusion
-for name in efficientgcn-b0; do  # any other of the table can be added here
+for name in stgcn ctrgcn efficientgcn-b0; do  # any other of the table can be added here
   python -m last train --config hdm05 --model "$name" --pre.stream joint --epochs 30 --threads 1 --data "$data" --out "$runs/$name"
   measure "$runs/$name" --every 9 --leave-out occlusion
 done

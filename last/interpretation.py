@@ -106,7 +106,7 @@ def class_logits(
     mask: Tensor | None,  # (N, T, M) bool
     labels: Tensor,  # (N,)
 ) -> Tensor:  # (N,)
-    "What the last linear map says of one class per clip, before a gate (`16_causal`) if any."
+    "What the last linear map says for one class per clip, before a gate (`16_causal`) if any."
     said = []
     hook = model.head.register_forward_hook(lambda head, inputs, output: said.append(output))
     try:
@@ -115,7 +115,12 @@ def class_logits(
         hook.remove()
 
     logits = said[-1] if said[-1].ndim == 2 else said[-1][:, -1]  # causal: at the end of the clip
-    return logits.gather(1, labels[:, None])[:, 0]
+    logit = logits.gather(1, labels[:, None])[:, 0]
+    if not getattr(model, "gate", False):
+        return logit
+
+    nothing = labels == logits.shape[1] - 1  # the gate speaks for the actions, against `nothing`
+    return torch.where(nothing, -logit, logit)
 
 
 @dataclass
@@ -123,7 +128,7 @@ class Contributions:
     "A logit, taken apart: `constant` + the sum of `values` = `logit`."
 
     values: Tensor  # (N, M, T', V): what each person's joints give in each step
-    constant: Tensor  # (N,): what is left, the bias of the class
+    constant: Tensor  # (N,): what is left, the bias of the class (of a gate: minus its bias)
     logit: Tensor  # (N,)
 
 

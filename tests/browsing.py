@@ -3,17 +3,15 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+sys.path.insert(0, str(ROOT / "tools"))
+from paper import find_browser
+
 NODE_MODULES = ROOT / "build/node/node_modules"
-
-
-def find_browser() -> str | None:
-    "The path of Chromium, or of a relative of it."
-    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
 def missing() -> str:

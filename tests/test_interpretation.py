@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +13,17 @@ from conftest import ROOT
 from torch import nn
 
 from last.causal import gated
-from last.cli import main
-from last.explain import ExplainConfig, explain, explain_clip, find_clip, nearest_training
+from last.cli import main, parse
+from last.explain import (
+    ExplainConfig,
+    command_of,
+    explain,
+    explain_clip,
+    find_clip,
+    hold_joints,
+    nearest_training,
+    write_pictures,
+)
 from last.faithfulness import curves, maps_for, random_twin, rank_agreement, rank_points, shaken
 from last.features import agreement_per_clip, describe_clips, fit_to, hardest_pairs, unit_size
 from last.hdm05 import read_pack
@@ -36,7 +47,7 @@ from last.preprocessing import PreprocessConfig
 from last.runs import load_run, trained_on
 from last.scores import Scores
 from last.skeletons import SKELETONS, get_skeleton
-from last.store import PrepareConfig, prepare, write_store
+from last.store import PrepareConfig, Store, prepare, write_store
 from last.training import TrainConfig, train
 from last.zoo import NETWORKS, build_model
 
@@ -98,6 +109,26 @@ def test_shares_and_bias_sum_to_the_logit(name):
     if name == "infogcn":  # a layer with a ReLU lies between
         return
     assert torch.allclose(found.constant, model.head.bias[LABELS], atol=1e-4)
+
+
+def test_a_gate_speaks_against_nothing():
+    "For every class of a gated network: what its shares sum to is what its probabilities say."
+    name = "causal-nano gate=true"
+    model, (x, mask) = network(name), batch(name)
+    with torch.no_grad():
+        p = model(x, mask).softmax(1).double()
+    logits = []
+    for label in range(5):
+        found = contributions(model, x, mask, torch.tensor([label, label]))
+        logits.append((found.values.sum((1, 2, 3)) + found.constant).double())
+        sign = -1 if label == 4 else 1
+        bias = sign * model.head.bias[label].expand(2)
+        assert torch.allclose(found.constant, bias, atol=1e-4)
+
+    assert torch.allclose(logits[4], (p[:, 4] / (1 - p[:, 4])).log(), atol=1e-4)
+    for label in range(1, 4):  # actions are compared with each other
+        said = (p[:, label] / p[:, 0]).log()
+        assert torch.allclose(logits[label] - logits[0], said, atol=1e-4)
 
 
 def test_infogcn_is_linear_while_its_units_stay_on():
@@ -460,6 +491,58 @@ def test_nearest_training_clips_are_of_the_training_and_not_the_clip_itself(nano
     assert nearest_training(nano, clip, store, set(), 3) == []
 
 
+def test_joints_are_held_still_in_small_batches(nano, unseen):
+    clip, orders = unseen[5], np.array([[0, 3], [7, 1], [20, 21]])
+    x, mask = nano.pipeline.clips([clip.points])
+    still = hold_still(x, mask)
+    both = x.clone()
+    both[:, :, :, [20, 21]] = still[:, :, :, [20, 21]]
+    with torch.no_grad():
+        whole = nano.model(torch.cat([x, both]), mask.expand(2, -1, -1)).softmax(1)[:, clip.label]
+
+    sizes = []
+    hook = nano.model.register_forward_hook(lambda model, given, out: sizes.append(len(out)))
+    try:
+        found = hold_joints(nano, clip.points, clip.label, orders)
+    finally:
+        hook.remove()
+    assert sizes == [3, 3, 3]
+    assert found.shape == (3, 3) and np.allclose(found[:, 0], whole[0], atol=1e-5)
+    assert np.allclose(found[2, 2], whole[1], atol=1e-5)
+
+
+def test_the_page_says_the_whole_command():
+    cfg = ExplainConfig("runs/a", "my clip.npy", "stores/b", label="lie down", neighbors=5)
+    said = command_of(cfg)
+    assert "--label 'lie down'" in said and "--data stores/b" in said and "--neighbors 5" in said
+    assert command_of(ExplainConfig("r", "c")) == "python -m last explain r c"
+    assert parse("explain", shlex.split(said)[4:]) == cfg
+
+
+def test_a_file_called_like_a_training_clip_is_none(tmp_path, monkeypatch):
+    write_walkers(tmp_path, 3, 1, "clip{}.npy")
+    run, data = tiny_run(tmp_path)
+    np.save(tmp_path / "clip0.npy", Store(data)[0])
+    monkeypatch.chdir(tmp_path)
+    credits = []
+
+    def draw(found, run, out, credit):
+        credits.append(credit)
+        write_pictures(found, run, out, credit)
+
+    def credited(folder):
+        store = Store(folder)
+        store.dataset = replace(store.dataset, credit="somebody's data")
+        return store
+
+    monkeypatch.setattr("last.explain.write_pictures", draw)
+    monkeypatch.setattr("last.explain.Store", credited)
+    page = explain(ExplainConfig(run, "clip0.npy", data, "out"))
+    assert "was part of the training" not in words_of(page)
+    facts = json.loads((tmp_path / "out/explanation.json").read_text(encoding="utf-8"))
+    assert facts["nearest"][0]["name"] == "clip0.npy" and credits == [""]
+
+
 def test_page_of_an_array_of_another_class(tmp_path, nano, unseen):
     np.save(tmp_path / "mine.npy", unseen[5].points[0])
     out = tmp_path / "out"
@@ -478,12 +561,12 @@ def tiny_run(folder, persons=1):
     return str(folder / "run"), str(folder / "store")
 
 
-def write_walkers(folder, dims, persons):
+def write_walkers(folder, dims, persons, name="c{}"):
     "A store of ten clips of joints that are anywhere, and of nobody in the first two frames."
     points = np.random.default_rng(0).random((10, persons, 20, 25 if dims == 3 else 18, 3))
     points[:, :, :2] = np.nan
     clips = [
-        Clip(f"c{i}", p.astype(np.float32), i % 2, split="train" if i < 6 else "test")
+        Clip(name.format(i), p.astype(np.float32), i % 2, split="train" if i < 6 else "test")
         for i, p in enumerate(points)
     ]
     skeleton = "ntu25" if dims == 3 else "openpose18"

@@ -1,7 +1,9 @@
 """Citation, issue forms, the release, the report as a paper, and a small computer's script."""
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import release
 import site_source
 
 REQUIRED = {"cff-version", "message", "title", "authors", "version", "license", "type"}
+ADDRESS = "https://github.com/a/b"
 NAMES = {"family-names", "given-names", "name"}
 CHANGELOG = "# Changelog\n\n## 0.2.0 (2026-12-01)\n\nNew\n\n## 0.1.0 (2026-11-01)\n\nOld\n"
 
@@ -45,12 +48,21 @@ def test_the_citation_names_us_and_every_paper_compared():
     release.check_citation(site_source.settings())
 
 
-def test_citation_of_another_version_or_address_is_refused():
-    cfg = site_source.settings()
+def test_citation_of_another_version_or_address_is_refused(tmp_path, monkeypatch):
+    cfg = site_source.settings() | {"git_url": ADDRESS}
+    release.check_citation(cfg)  # one setting holds the address; the citation need not repeat it
     with pytest.raises(ValueError, match=r"CITATION\.cff: version"):
         release.check_citation(cfg | {"version": "9.9.9"})
-    with pytest.raises(ValueError, match="repository-code"):
-        release.check_citation(cfg | {"git_url": "https://github.com/a/b"})
+
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    for address, refused in ((ADDRESS, False), ("https://github.com/other/last", True)):
+        (tmp_path / "CITATION.cff").write_text(f"{text}\nrepository-code: {address}\n", "utf-8")
+        if refused:
+            with pytest.raises(ValueError, match="repository-code"):
+                release.check_citation(cfg)
+        else:
+            release.check_citation(cfg)
 
 
 @pytest.mark.parametrize("name", ("bug", "result", "feature"))
@@ -72,6 +84,106 @@ def test_workflows_are_yaml_and_pages_waits_for_an_address():
     wanted = re.search(r"grep -cE '(.+?)'", next(s["run"] for s in steps if "grep" in str(s)))
     assert re.search(wanted.group(1), "git_url = https://github.com/a/b", re.M)
     assert not re.search(wanted.group(1), "git_url =", re.M)
+
+
+def test_no_command_of_a_workflow_writes_into_a_file_by_mistake():
+    "`pip install numpy>=2` without quotes installs any numpy and writes a file called `=2`."
+    tests = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))
+    rows = tests["jobs"]["elsewhere"]["strategy"]["matrix"]["include"]
+    assert any("numpy>=2" in row["with"] for row in rows)
+    for row in rows:
+        tokens = list(shlex.shlex(row["with"], posix=True, punctuation_chars=True))
+        assert not {">", "<", ">=", "<="} & set(tokens), row["with"]
+
+
+def test_npm_that_comes_later_is_used(tmp_path):
+    for name in ("Makefile", "settings.ini", "tools/package.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("sh", "make", "mkdir", "cp", "touch", "sed", "echo"):
+        (tools / name).symlink_to(shutil.which(name))
+    env = os.environ | {"PATH": str(tools)}
+    command = ["make", "node", f"PYTHON={sys.executable}"]
+    told = dict(cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    stamp = tmp_path / "build/node/.installed"
+    without = subprocess.run(command, **told)
+    assert without.returncode == 0 and "no npm" in without.stdout and not stamp.exists()
+
+    npm = tools / "npm"
+    npm.write_text("#!/bin/sh\ntouch called\n", encoding="utf-8")
+    npm.chmod(0o755)
+    done = subprocess.run(command, **told)
+    assert done.returncode == 0, done.stderr
+    assert stamp.exists() and stamp.with_name("called").exists()
+
+
+def test_ci_looks_for_the_browsers_that_are_used():
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert set(re.findall(r"command -v (chrom[\w-]+|google-[\w-]+)", script)) == {*paper.BROWSERS}
+
+
+# what pages say
+
+
+def test_the_faq_says_of_int8_what_was_measured():
+    "Which networks are faster in INT8 and which slower, by the clock's files."
+    entries = json.loads((ROOT / "results/bench/bench.json").read_text(encoding="utf-8"))
+    faster, slower = set(), set()
+    for entry in entries:
+        ms = {
+            row["backend"]: row["median_ms"]
+            for row in entry["latencies"]
+            if (row["threads"], row["batch"]) == (1, 1)
+        }
+        (faster if ms["int8"] < ms["onnxruntime"] else slower).add(entry["model"])
+
+    cost = json.loads((ROOT / "results/streaming/cost.json").read_text(encoding="utf-8"))
+    steps = cost["per_frame"]
+    quick = steps["causal INT8"]["mean_ms"] < steps["causal"]["mean_ms"]
+    (faster if quick else slower).add("causal")
+
+    faq = (ROOT / "docs/faq.md").read_text(encoding="utf-8")
+    found = re.search(r"INT8 was faster than float32 for (.+?), and slower for (.+?) \(", faq)
+    said = [set(re.findall("`(.+?)`", part)) for part in found.groups()]
+    assert said == [faster, slower]
+
+
+def test_no_heading_of_the_changelog_stands_twice():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for version in re.split("^## ", text, flags=re.M)[1:]:
+        heads = re.findall(r"(?:^|\n\n)([^-\n][^\n]*)\n- ", version)
+        assert len(heads) == len(set(heads)) > 3, heads
+
+
+def results_on_test_clips():
+    "Folder -> (set, row) of all results of `ablate` on test clips, but of those that only teach."
+    found = {}
+    for file in (ROOT / "results").rglob("*.json"):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(result, dict) and {"row", "correct"} <= set(result):
+            folder = file.parent.relative_to(ROOT / "results").as_posix()
+            if result["part"] == "test" and folder != "teachers_train":
+                found.setdefault(folder, set()).add((result["set"], result["row"]))
+
+    return found
+
+
+def test_report_and_zoo_have_every_row_that_was_tested():
+    tested = results_on_test_clips()
+    assert ("nw-ucla b", "causal") in tested["streaming/clips"]
+    shown = {
+        name: json.dumps(nbformat.read(ROOT / f"nbs/{name}.ipynb", 4))
+        for name in ("report", "model_zoo")
+    }
+    for folder, rows in tested.items():
+        for clips, row in rows:
+            if folder not in ("peers", "ablation"):  # these have tables of their own
+                assert f"| {folder} | {clips} | {row} |" in shown["report"]
+            assert f"| {clips} | {row} |" in shown["model_zoo"]
+            assert f"`{folder}/" in shown["model_zoo"]
 
 
 # the release
@@ -130,6 +242,29 @@ def test_a_release_is_built_checked_and_named(clone):
     assert again.returncode == 1 and "exists" in again.stderr
 
 
+def test_a_release_whose_tag_fails_leaves_nothing(tmp_path, monkeypatch):
+    def build(out):
+        out.mkdir()
+        (out / "last-0.whl").write_bytes(b"wheel")
+        return out / "last-0.whl"
+
+    def git(*arguments):
+        raise ValueError(f"git {arguments[0]}: who are you?")
+
+    monkeypatch.setattr(release, "check", lambda cfg: "notes")
+    monkeypatch.setattr(release, "build", build)
+    monkeypatch.setattr(release, "try_wheel", lambda wheel, version: "works")
+    dist = tmp_path / "dist"
+    said = release.make({"version": "0"}, dist, tag=False)
+    assert "git tag -a v0" in said and len([*dist.iterdir()]) == 3
+
+    monkeypatch.setattr(release, "git", git)
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["release.py", "--tag"])
+    shutil.rmtree(dist)
+    assert release.main() == 1 and not dist.exists()
+
+
 def test_a_release_never_pushes():
     text = (ROOT / "tools/release.py").read_text(encoding="utf-8")
     assert not re.search(r'"push"|git push|twine|upload', text)
@@ -151,8 +286,8 @@ def test_report_as_a_paper(tmp_path):
     assert text.count("<h2") >= 10 and text.count("<table") >= 10
     assert text.count("data:image/png") >= 3, "pictures are inside"
     assert "collect(" not in text and "#|" not in text, "no code"
-    assert not re.search(r'(src|href)="(https?:)?//', text), "nothing is loaded"
-    assert not re.search(r'href="[^"#]*\.ipynb', text), "no link into a folder that is elsewhere"
+    assert not re.search(r'<(?!a )[^>]+(src|href)="(https?:)?//', text), "nothing is loaded"
+    assert not re.search(r'href="(?!https:)[^"#]*\.ipynb', text), "no link into a folder elsewhere"
     assert "<style>\n@page" in text and "/* script */" in text
 
 

@@ -51,7 +51,7 @@ def check_citation(cfg: dict) -> None:
     if str(citation["version"]) != cfg["version"]:
         raise ValueError(f"CITATION.cff: version {citation['version']}, expected {cfg['version']}")
 
-    address = citation.get("repository-code", "")
+    address = citation.get("repository-code", cfg["git_url"])  # it need not be said twice
     if address != cfg["git_url"]:
         raise ValueError(
             f"CITATION.cff: repository-code {address!r}, expected git_url of settings.ini, "
@@ -77,7 +77,6 @@ def check(cfg: dict) -> str:
 
 def build(out: Path) -> Path:
     "The wheel, from a copy of what is committed."
-    shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder, "tree.zip")
@@ -131,29 +130,40 @@ def try_wheel(wheel: Path, version: str) -> str:
     return done.stdout.strip()
 
 
-def main() -> int:
-    cfg = settings()
+def make(cfg: dict, dist: Path, tag: bool) -> str:
+    "The whole release, or an error and nothing in dist/; what to print about it."
     version = cfg["version"]
-    try:
-        notes = check(cfg)
-        out = ROOT / "dist"
+    notes = check(cfg)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "dist")
         wheel = build(out)
-        said = try_wheel(wheel, version)
+        said = [f"dist/{wheel.name} ({wheel.stat().st_size / 1e6:.1f} MB):"]
+        said[0] += f" {try_wheel(wheel, version)}"
+
+        (out / f"notes-{version}.md").write_text(notes + "\n", encoding="utf-8")
+        said.append(f"dist/notes-{version}.md: the changelog's entry")
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        (out / "SHA256SUMS").write_text(f"{digest}  {wheel.name}\n", encoding="utf-8")
+
+        if tag:
+            git("tag", "-a", f"v{version}", "-m", f"LAST {version}")
+            said.append(f"tag v{version} is set here; nothing was pushed")
+        else:
+            command = f'git tag -a v{version} -m "LAST {version}"'
+            said.append(f"tag: {command}    (make release TAG=yes sets it; nothing is pushed)")
+        shutil.rmtree(dist, ignore_errors=True)
+        shutil.copytree(out, dist)
+
+    return "\n".join(said)
+
+
+def main() -> int:
+    try:
+        print(make(settings(), ROOT / "dist", "--tag" in sys.argv))
     except (ValueError, subprocess.CalledProcessError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 1
 
-    (out / f"notes-{version}.md").write_text(notes + "\n", encoding="utf-8")
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    (out / "SHA256SUMS").write_text(f"{digest}  {wheel.name}\n", encoding="utf-8")
-    tag = f'git tag -a v{version} -m "LAST {version}"'
-    print(f"dist/{wheel.name} ({wheel.stat().st_size / 1e6:.1f} MB): {said}")
-    print(f"dist/notes-{version}.md: the changelog's entry")
-    if "--tag" in sys.argv:
-        git("tag", "-a", f"v{version}", "-m", f"LAST {version}")
-        print(f"tag v{version} is set here; nothing was pushed")
-    else:
-        print(f"tag: {tag}    (make release TAG=yes sets it; nothing is pushed)")
     return 0
 
 

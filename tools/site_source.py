@@ -3,8 +3,7 @@
 `python tools/site_source.py OUT` writes a folder for Sphinx: every notebook as its reader should
 see it (no `#|` lines, no hidden cells), the Markdown pages, the package with its comments as
 docstrings, and a front page. Links lead to pages of the site, to the repository if settings.ini
-has its
-address, or become plain text. `make docs` builds the site from it; nothing needs a network.
+has its address, or become plain text. `make docs` builds the site from it; nothing needs a network.
 """
 
 import ast
@@ -23,7 +22,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = ["CONTRIBUTING.md", "CHANGELOG.md", "results/README.md", "experiments/README.md"]
 PAGES += ["last/hdm05_pack/README.md"]
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
-ROOM = re.compile(r"(?<![\[`])`((?:\d\d_|results_)\w+|history|report|own_skeletons)`(?![`\]])")
+ROOM = re.compile(
+    r"(?<![\[`])`((?:\d\d_|results_)\w+|history|report|model_zoo|own_skeletons)`(?![`\]])"
+)
 
 
 def settings() -> dict[str, str]:
