@@ -50,7 +50,7 @@ class PredictConfig:
 
     # video, folder of pictures, clip.npy, clip.skeleton, or keypoints (JSON, .npz, folder of JSON)
     source: Annotated[str, Positional]
-    model: str  # a run's folder, or a file of `export`
+    model: str = "core15"  # a run's folder, a file of `export`, or weights that ship
     window: float = 2.0  # clip networks: seconds they are asked about; 0: the whole source at once
     step: float = 0.25  # clip networks: seconds from one question to the next
     top: int = 5  # names to show per person
@@ -436,7 +436,7 @@ PREDICT = Command("name the actions in a video", PredictConfig, predict, show_pr
 class LiveConfig:
     "Name actions before a webcam, as they happen; q or Esc ends it."
 
-    model: str  # a run's folder, or a file of `export`
+    model: str = "core15"  # a run's folder, a file of `export`, or weights that ship
     source: Annotated[str, Positional] = "0"  # number or address of a camera, or a video file
     window: float = 2.0  # clip networks: seconds they are asked about
     step: float = 0.25  # clip networks: seconds from one question to the next

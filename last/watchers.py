@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .core import find_run
 from .joint_maps import map_joints
 from .recognizer import Recognizer, load_folder, open_file, recognizer_of
 from .skeletons import Skeleton
@@ -170,9 +171,7 @@ def open_watcher(
     rate: float = 30.0,  # for frames that come at a varying one
 ) -> Watcher:
     "A trained network of either kind, ready to be fed with frames."
-    path = Path(model)
-    if not path.exists():
-        raise FileNotFoundError(f"--model {model}: no such run or file")
+    path = find_run(model)
     if window < 0 or step <= 0:
         raise ValueError(f"expected window >= 0 and step > 0, found {window:g} and {step:g}")
     network = open_network(path)
