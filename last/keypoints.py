@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COUNTS', 'People', 'Frames', 'KEYPOINT_FORMATS', 'MOST_FRAMES', 'person_of', 'drop_unsure', 'last_number',
            'openpose_people', 'alphapose_people', 'mmpose_people', 'ultralytics_people', 'KeypointFormat',
-           'find_format', 'Keypoints', 'keypoint_files', 'read_npz', 'read_keypoints']
+           'find_format', 'Keypoints', 'keypoint_files', 'numbered', 'read_npz', 'read_keypoints']
 
 # %% ../nbs/65_keypoints.ipynb #d46f226c
 import json
@@ -223,19 +223,39 @@ def keypoint_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda file: last_number(file.name) or 0)
 
 
+def numbered(files: list[Path], folder: Path) -> dict[int, Path]:
+    "Which frame each file is; without numbers in all names they are counted in their order."
+    numbers = [last_number(file.name) for file in files]
+    if None in numbers:
+        return dict(enumerate(files))
+
+    frames: dict[int, Path] = {}
+    for number, file in zip(numbers, files):
+        other = frames.setdefault(number, file)
+        if other != file:
+            both = f"{other.name} and {file.name} are both frame {number}"
+            raise ParseError(f"{folder}: {both}; expected the files of one video")
+    return frames
+
+
 def _read_folder(folder: Path, name: str) -> tuple[str, Frames]:
-    "One frame per file."
+    "One frame per file, or one file with all of them."
     files = keypoint_files(folder)
     if not files:
         raise ParseError(f"{folder}: no keypoint files (*.json) in it")
 
     frames: Frames = {}
-    for i, file in enumerate(files):
+    for number, file in numbered(files, folder).items():
         data = _load(file)
         name = name or (find_format(data, str(file)) if data else "")
-        number = last_number(file.name)
-        people = _read_one(file, data, name) if data else {}
-        frames[i if number is None else number] = [p for some in people.values() for p in some]
+        inside = _read_one(file, data, name) if data else {}
+        if len(files) == 1:
+            frames = inside
+        elif sum(map(bool, inside.values())) > 1:
+            whole = f"{file.name} holds a whole video, and there are {len(files)} files"
+            raise ParseError(f"{folder}: {whole}; give one of them")
+        else:
+            frames[number] = [person for people in inside.values() for person in people]
     if not name:
         raise ParseError(f"{folder}: nobody in any of {len(files)} files")
     return name, frames

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PICTURES', 'COMPLETE', 'Pictures', 'CALM', 'GONE', 'LOST', 'NEAR', 'RUN', 'ESTIMATORS', 'PoseConfig', 'reduced_size',
            'video_pictures', 'folder_pictures', 'camera_pictures', 'is_camera', 'open_pictures', 'Person', 'Shot',
-           'unmirror', 'camera_space', 'mediapipe_pose', 'MediaPipe', 'Placement', 'body_length', 'Slot', 'Tracker',
-           'Estimator', 'mediapipe_shots', 'keypoint_shots', 'choose_estimator', 'Sight', 'watch_people', 'Tracks',
-           'find_people']
+           'unmirror_joints', 'unmirror', 'camera_space', 'mediapipe_pose', 'MediaPipe', 'Placement', 'body_length',
+           'Slot', 'Tracker', 'Estimator', 'mediapipe_shots', 'keypoint_shots', 'choose_estimator', 'Sight',
+           'watch_people', 'Tracks', 'find_people']
 
 # %% ../nbs/70_pose.ipynb #fd5a9e89
 import math
@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -171,15 +171,16 @@ def camera_pictures(source: str, cfg: PoseConfig) -> Pictures:
     camera = cv2.VideoCapture(int(source) if source.isdigit() else source)
     camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     try:
-        start, there = monotonic(), camera.isOpened()
+        start, there = perf_counter(), camera.isOpened()
         if not there:
             raise OSError(f"camera {source}: cannot be opened; is it there, and free?")
         while there:
             there, picture = camera.read()
+            time = perf_counter() - start
             if there:
                 height, width = picture.shape[:2]
                 picture = cv2.resize(picture, reduced_size(width, height, cfg.longest))
-                yield monotonic() - start, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+                yield time, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     finally:
         camera.release()
 
@@ -222,11 +223,18 @@ class Shot:
     seconds: dict[str, float] = field(default_factory=dict)  # what decoding and pose took
 
 
+def unmirror_joints(
+    points: np.ndarray,  # (..., V, 3)
+    skeleton: Skeleton,
+) -> np.ndarray:  # (..., V, 3)
+    "Joints seen in a mirror, as they are: left and right change places, and x its sign."
+    return points[..., list(skeleton.mirror), :] * np.float32([-1, 1, 1])
+
+
 def unmirror(person: Person, skeleton: Skeleton) -> Person:
-    "A person seen in a mirror, as they are: left is left again."
-    swap = list(skeleton.mirror)
-    true = person.joints[swap] * np.float32([-1, 1, 1])
-    return Person(true, person.image[swap])
+    "A person seen in a mirror, as they are; in the picture they stay where they are drawn."
+    true = unmirror_joints(person.joints, skeleton)
+    return Person(true, person.image[list(skeleton.mirror)])
 
 # %% ../nbs/70_pose.ipynb #a8ce7877
 def camera_space(
@@ -426,6 +434,7 @@ class Estimator:
 
     about: str
     shots: Callable[[str, PoseConfig], Iterator[Shot]]  # source, settings -> what it shows
+    pictures: bool = True  # it looks at pictures; False: it reads what another program found
 
 
 def mediapipe_shots(source: str, cfg: PoseConfig) -> Iterator[Shot]:
@@ -461,9 +470,9 @@ def keypoint_shots(source: str, cfg: PoseConfig, name: str = "") -> Iterator[Sho
 
 ESTIMATORS: dict[str, Estimator] = {
     "mediapipe": Estimator("MediaPipe 0.10.21, one person, in space", mediapipe_shots),
-    "keypoints": Estimator("files of any of the following", keypoint_shots),
+    "keypoints": Estimator("files of any of the following", keypoint_shots, pictures=False),
     **{
-        name: Estimator(row.about, partial(keypoint_shots, name=name))
+        name: Estimator(row.about, partial(keypoint_shots, name=name), pictures=False)
         for name, row in KEYPOINT_FORMATS.items()
     },
 }
@@ -487,7 +496,12 @@ class Sight:
 
     shot: Shot
     points: np.ndarray  # (M, V, 3), NaN where a slot has nobody
-    image: np.ndarray  # (M, V, 2) pixels
+    image: np.ndarray  # (M, V, 2) pixels: where to draw them
+    flat: np.ndarray  # (M, V, 2) pixels for 2-D networks: in a mirror, x has its sign changed
+
+    def seen(self) -> np.ndarray:  # (M,)
+        "Who is there: with a joint in the room or in the picture."
+        return np.isfinite(self.points).any((1, 2)) | np.isfinite(self.image).any((1, 2))
 
 
 def watch_people(source: str, cfg: PoseConfig) -> Iterator[Sight]:
@@ -503,7 +517,8 @@ def watch_people(source: str, cfg: PoseConfig) -> Iterator[Sight]:
         for m, person in enumerate(tracker.update(shot.time, shot.people)):
             if person is not None:
                 points[m], image[m] = person.joints, person.image
-        yield Sight(shot, points, image)
+        flat = image * np.float32([-1, 1]) if cfg.mirrored else image
+        yield Sight(shot, points, image, flat)
 
 
 @dataclass

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Array', 'MOST_PERSONS', 'NOBODY', 'BATCH', 'FACTS', 'check_clip', 'joint_feed', 'needs_mask', 'one_person',
-           'feeds_of', 'logits_of_run', 'Recognizer', 'load_folder', 'open_file', 'load_file', 'load']
+           'feeds_of', 'logits_of_run', 'Recognizer', 'load_folder', 'open_file', 'recognizer_of', 'load_file', 'load']
 
 # %% ../nbs/61_recognizer.ipynb #4c242dd9
 import json
@@ -209,13 +209,11 @@ def open_file(path: Path) -> tuple["InferenceSession", dict[str, str]]:
     return session, facts
 
 
-def load_file(
-    path: Path,  # file of `export`
+def recognizer_of(
+    session: "InferenceSession",
+    facts: dict[str, str],  # the file's metadata
 ) -> Recognizer:
-    "An ONNX file as a recognizer (torch is needed only if the preprocessing is outside)."
-    session, facts = open_file(path)
-    if facts["input"] == "steps":
-        raise ValueError(f"{path}: answers frame by frame; open it with last.StreamingRecognizer")
+    "An open file as a recognizer (torch is needed only if the preprocessing is outside)."
     skeleton = Skeleton.from_dict(json.loads(facts["skeleton"]))
 
     def run_all(feeds: list[dict[str, np.ndarray]]) -> np.ndarray:  # (N, classes)
@@ -236,6 +234,17 @@ def load_file(
 
     answer = answer_joints if facts["input"] == "joints" else answer_skeletons
     return Recognizer(json.loads(facts["classes"]), skeleton, answer, int(facts["persons"]))
+
+
+def load_file(
+    path: Path,  # file of `export`
+) -> Recognizer:
+    "An ONNX file as a recognizer."
+    session, facts = open_file(path)
+    if facts["input"] == "steps":
+        raise ValueError(f"{path}: answers frame by frame; open it with last.StreamingRecognizer")
+
+    return recognizer_of(session, facts)
 
 
 def load(

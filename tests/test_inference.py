@@ -2,12 +2,13 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from camera_films import needs_mediapipe, read, slide, write
+from camera_films import needs_mediapipe, read, slide, write, write_sound
 from conftest import ROOT
 
 import last
@@ -20,6 +21,8 @@ from last.inference import (
     LiveConfig,
     PredictConfig,
     Prediction,
+    StreamWatcher,
+    describe,
     even_frames,
     find_actions,
     fit_joints,
@@ -31,9 +34,10 @@ from last.inference import (
     show_live,
     show_prediction,
     timeline,
+    write_overlay,
 )
 from last.overlay import draw_frame, write_film
-from last.pose import ESTIMATORS, Estimator, Person, PoseConfig, Shot
+from last.pose import ESTIMATORS, Estimator, Person, PoseConfig, Shot, Sight
 from last.preprocessing import PreprocessConfig
 from last.recognizer import Recognizer
 from last.skeletons import get_skeleton
@@ -112,14 +116,14 @@ def test_skeleton_files(folder, synthetic):
 
 
 def test_clips_of_another_skeleton_are_mapped(folder):
-    kick = np.load(folder / "kick.npy")
     np.save(folder / "other.npy", np.zeros((9, 33, 3)) + np.arange(33)[:, None])
     with pytest.raises(ValueError, match="mediapipe33 cannot become hdm05: no lower back"):
         ask(folder / "other.npy", NANO)
     with pytest.raises(ParseError, match="31 joints, mediapipe33 has 33"):
         ask(folder / "kick.npy", NANO, joints="mediapipe33")
     assert len(ask(folder / "other.npy", folder / "run").frames) == 9
-    assert kick.shape[1] == 31
+    mapped = ask(folder / "kick.npy", folder / "run")  # 31 joints, a network for 25
+    assert mapped.skeleton.name == "hdm05" and mapped.people() == [0]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +141,24 @@ def test_clips_that_are_none(tmp_path, array, message):
     np.save(tmp_path / "clip.npy", array)
     with pytest.raises(ValueError, match=message):
         ask(tmp_path / "clip.npy", NANO)
+
+
+def test_mirrored_clips_get_their_true_sides(folder, tmp_path):
+    kick = np.load(folder / "kick.npy")
+    swap = list(get_skeleton("hdm05").mirror)
+    np.save(tmp_path / "mirror.npy", kick[:, swap] * [-1, 1, 1])
+    true = ask(folder / "kick.npy", NANO).probabilities
+    found = ask(tmp_path / "mirror.npy", NANO, pose=PoseConfig(mirrored=True)).probabilities
+    assert np.allclose(found, true, atol=1e-5, equal_nan=True)
+
+
+def test_somebody_beyond_those_who_are_read_is_nobody(folder, tmp_path):
+    kick = np.load(folder / "kick.npy")
+    np.save(tmp_path / "third.npy", np.stack([0 * kick, 0 * kick, kick]))
+    with pytest.raises(EmptyClipError, match=r"only the first 2 of 3 persons are read: --people"):
+        ask(tmp_path / "third.npy", NANO)
+    three = ask(tmp_path / "third.npy", NANO, pose=PoseConfig(people=3))
+    assert three.people() == [2]
 
 
 def test_a_skeleton_file_without_bodies(tmp_path, folder):
@@ -199,6 +221,30 @@ def test_a_network_for_two_persons_gets_both():
     assert watcher.finish()[1].shape == (1, 2) and seen[0].shape == (2, 9, 15, 3)
 
 
+def test_an_answer_about_the_whole_source_is_about_its_middle():
+    watcher = ClipWatcher(recorder([]), window=0.0, step=0.5, rate=30.0)
+    shot = Shot(0.0, [], get_skeleton("core15"), (640, 480))
+    poses, image = np.ones((1, 15, 3)), np.ones((1, 15, 2))
+    sights = (Sight(replace(shot, time=t / 10), poses, image, image) for t in range(41))
+    assert find_actions(sights, watcher).about().tolist() == [2.0]
+
+
+@pytest.mark.parametrize("kind, watcher", [("joints", ClipWatcher), ("steps", StreamWatcher)])
+def test_a_file_is_opened_once(tmp_path, monkeypatch, kind, watcher):
+    skeleton = json.dumps(get_skeleton("core15").as_dict())
+    facts = dict(classes='["one", "two"]', skeleton=skeleton, preprocessing="{}", input=kind)
+    facts |= dict(persons="1", stride="4", rate="30")
+    inputs = [SimpleNamespace(name="frames", shape=(1, 4, 15, 3))]
+    session = SimpleNamespace(
+        get_modelmeta=lambda: SimpleNamespace(custom_metadata_map=facts), get_inputs=lambda: inputs
+    )
+    opened = []
+    monkeypatch.setattr("last.recognizer.onnx_session", lambda path: opened.append(path) or session)
+    (tmp_path / "net.onnx").write_bytes(b"")
+    assert isinstance(open_watcher(f"{tmp_path}/net.onnx", people=2), watcher)
+    assert opened == [f"{tmp_path}/net.onnx"]
+
+
 def test_uneven_frames_become_even():
     times = np.array([0, 0.03, 0.1, 0.2, 0.21, 0.33, 0.4])
     points = times[:, None, None, None] * np.ones((1, 1, 1, 3))
@@ -231,6 +277,13 @@ def test_a_network_for_2d_joints_reads_keypoints_and_mediapipe(tmp_path):
     wrist = flat.joints.index("left wrist"), get_skeleton("coco17").joints.index("left wrist")
     assert np.allclose(seen[0][0, :, wrist[0], :2], points[:, wrist[1]])
 
+    turned = []
+    cfg = PredictConfig(f"{tmp_path}/found.npz", "", pose=PoseConfig(mirrored=True))
+    watcher = ClipWatcher(recorder(turned, skeleton="openpose18"), 0.0, 0.5, 30.0)
+    find_actions(open_source(cfg, flat), watcher)
+    other = flat.joints.index("right wrist")
+    assert np.allclose(turned[0][0, :, other, :2], points[:, wrist[1]] * [-1, 1])
+
     body, image = np.ones((2, 33, 3)), np.random.default_rng(1).uniform(0, 9, (2, 33, 2))
     image[0, 15] = np.nan  # left wrist
     fitted = fit_joints(body, image, get_skeleton("mediapipe33"), flat)
@@ -238,17 +291,50 @@ def test_a_network_for_2d_joints_reads_keypoints_and_mediapipe(tmp_path):
     assert np.allclose(fitted[1, wrist[0]], [*image[1, 15], 1])
 
 
+def test_mirrored_people_reach_2d_networks_with_true_sides(monkeypatch):
+    "Somebody in space, read by a network for joints in the picture."
+    body = np.ones((33, 3), np.float32)
+    image = np.random.default_rng(0).uniform(0, 400, (33, 2)).astype(np.float32)
+
+    def shots(source, cfg):
+        for t in range(4):
+            yield Shot(t / 30, [Person(body, image)], mediapipe, (640, 480))
+
+    mediapipe, flat = get_skeleton("mediapipe33"), get_skeleton("openpose18")
+    monkeypatch.setitem(ESTIMATORS, "mine", Estimator("mine", shots))
+    seen = []
+    cfg = PredictConfig("anything", "", pose=PoseConfig(estimator="mine", mirrored=True))
+    watcher = ClipWatcher(recorder(seen, skeleton="openpose18"), 0.0, 0.5, 30.0)
+    result = find_actions(open_source(cfg, flat), watcher)
+    right, taken = flat.joints.index("right wrist"), mediapipe.joints.index("left wrist")
+    assert np.allclose(seen[0][0, 2, right, :2], image[taken] * [-1, 1])
+    drawn = result.image[0, 2, mediapipe.joints.index("right wrist")]
+    assert np.allclose(drawn, image[taken])  # where the picture shows it
+
+
+def test_who_is_there_is_there_without_a_joint_in_the_picture():
+    core = get_skeleton("core15")
+    poses, lost = np.ones((1, 15, 3)), np.full((1, 15, 2), np.nan)
+    shots = (Shot(t / 10, [], core, (640, 480)) for t in range(10))
+    sights = (
+        Sight(shot, poses if shot.time < 0.7 else np.nan * poses, lost, lost) for shot in shots
+    )
+    result = find_actions(sights, ClipWatcher(recorder([]), 0.0, 0.5, 30.0))
+    assert result.seen.tolist() == [[True] * 7 + [False] * 3]
+    assert "person 1, seen in 70 % of the frames" in describe(result)
+
+
 # what comes out
 
 
-def made(times, p, stream=False, lag=0.0, frames=None, image=None):
+def made(times, p, stream=False, lag=0.0):
     "A prediction without a network."
-    frames = np.arange(11) / 10 if frames is None else frames
-    image = np.ones((1, len(frames), 15, 2)) if image is None else image
+    frames = np.arange(11) / 10
+    seen, image = np.ones((1, 11), bool), np.ones((1, 11, 15, 2))
     p = np.asarray(p, np.float32)[None]
     core = get_skeleton("core15")
     spent = dict(decoding=0.011, pose=0.0, network=0.022)
-    facts = "film.mp4", "run", ["one", "two"], core, frames, image, (640, 480)
+    facts = "film.mp4", "run", ["one", "two"], core, frames, seen, image, (640, 480)
     return Prediction(*facts, np.array(times), p, stream, lag, False, spent)
 
 
@@ -275,8 +361,8 @@ def test_nobody_is_said_to_be_nobody():
     cfg = PredictConfig("film.mp4", "run")
     assert "nobody was seen long enough" in show_prediction(cfg, lost)
     p = np.float32([[0.9, 0.1]])
-    assert names_now(p, np.full((1, 15, 2), np.nan), ["one", "two"]) == [[]]
-    assert names_now(p, np.ones((1, 15, 2)), ["one", "two"])[0][0][0] == "one"
+    assert names_now(p, np.array([False, False]), ["one", "two"]) == [[]]
+    assert names_now(p, np.array([False, True]), ["one", "two"])[0][0][0] == "one"
 
 
 def test_json_is_complete(folder):
@@ -339,6 +425,40 @@ def test_pictures_of_odd_sides_and_joints_that_are_lost():
     image[0, :3] = [[20, 60], [40, 80], [60, 60]]
     with_bones = draw_frame(picture, image, get_skeleton("core15"), [], "0 s", (127, 95))
     assert (drawn != with_bones).any()
+
+
+def test_a_film_wider_than_pictures_are_made_fits_its_keypoints(folder, tmp_path):
+    wide = np.full((160, 1600, 3), 128, np.uint8)
+    write(tmp_path / "wide.mp4", [wide] * 8)
+    points = np.random.default_rng(0).uniform(0, 1, (17, 2)) * [40, 100] + [1500, 30]
+    np.savez(tmp_path / "found.npz", keypoints=np.tile(points, (8, 1, 1)))
+    cfg = PredictConfig(f"{tmp_path}/found.npz", "", film=f"{tmp_path}/wide.mp4")
+    cfg.overlay = f"{tmp_path}/seen.mp4"
+    watcher = ClipWatcher(recorder([], skeleton="openpose18"), 0.0, 0.5, 30.0)
+    write_overlay(find_actions(open_source(cfg, watcher.skeleton), watcher), cfg)
+    drawn = read(Path(cfg.overlay))[1][4]
+    assert drawn.shape == wide.shape
+    rows, columns = np.nonzero(np.abs(drawn.astype(int) - 128).max(-1)[:, 800:] > 60)
+    assert abs(columns.mean() + 800 - 1520) < 20 and abs(rows.mean() - 80) < 25
+
+
+@pytest.mark.parametrize(
+    "film, message",
+    [
+        ("none.mp4", "none.mp4: no such file or folder"),
+        ("text.mp4", "text.mp4: not a video that can be read"),
+        ("sound.m4a", "no video in it, only sound"),
+        ("0", "--film 0: a camera; expected the video that the keypoints belong to"),
+    ],
+)
+def test_films_are_checked_before_the_work(tmp_path, monkeypatch, film, message):
+    (tmp_path / "text.mp4").write_text("no film")
+    write_sound(tmp_path / "sound.m4a")
+    np.savez(tmp_path / "found.npz", keypoints=np.full((4, 17, 2), 9.0))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("last.inference.open_watcher", lambda *given: pytest.fail("too late"))
+    with pytest.raises(ValueError, match=message):
+        predict(PredictConfig("found.npz", "run", film=film, overlay="seen.mp4"))
 
 
 # films
@@ -422,7 +542,14 @@ def test_live_without_a_screen_stops_when_told(folder, somebody):
     [
         (["none.mp4", "--model", NANO], "none.mp4: no such file or folder"),
         (["kick.npy", "--model", "none"], "--model none: no such run or file"),
-        (["0", "--model", NANO], "a webcam never ends: use `live`"),
+        (["0", "--model", NANO], "0: a camera never ends; use `python -m last live`"),
+        (["rtsp://door/1", "--model", NANO], "rtsp://door/1: a camera never ends; use `python"),
+        (["kick.npy", "--model", NANO, "--film", "a.mp4"], "--film a.mp4: say with --overlay"),
+        (
+            ["kick.npy", "--model", NANO, "--film", "a.mp4", "--overlay", "b.mp4"],
+            "--film a.mp4: only for keypoints, which kick.npy does not hold",
+        ),
+        (["kick.npy", "--model", NANO, "--json", "kick.npy"], "would be overwritten"),
         (["kick.npy", "--model", NANO, "--overlay", "a.gif"], "expected a name that ends in .mp4"),
         (["kick.npy", "--model", NANO, "--step", "0"], "step > 0"),
         (["kick.npy", "--model", NANO, "--visible", "2"], "visible: expected 0..1"),
@@ -434,8 +561,15 @@ def test_mistakes_are_named(folder, monkeypatch, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
+def test_live_has_no_whole_source(capsys):
+    assert main(["live", "0", "--model", NANO, "--window", "0", "--no-screen"]) == 2
+    assert (
+        "--window 0: the whole source at once, but a camera never ends" in capsys.readouterr().err
+    )
+
+
 def test_the_command_prints_names_and_a_timeline(folder, capsys):
-    assert main(["predict", f"{folder}/kick.npy", "--model", NANO, "--mirrored"]) == 0
+    assert main(["predict", f"{folder}/kick.npy", "--model", NANO, "--people", "1"]) == 0
     text = capsys.readouterr().out
     assert "person 1, seen in 100 % of the frames" in text and "kick" in text and "█" in text
     with pytest.raises(SystemExit):

@@ -107,6 +107,28 @@ def test_mmpose_of_a_folder_of_pictures(tmp_path):
     assert np.allclose(found.people[10][0], person(133, 10)[:17])
 
 
+def test_a_folder_with_the_file_of_a_whole_video(tmp_path):
+    entries = [
+        {"image_id": f"{t}.jpg", "keypoints": person(17, t).ravel().tolist()} for t in (0, 1, 3)
+    ]
+    save(tmp_path / "alphapose-results.json", entries)
+    found = read_keypoints(tmp_path)
+    assert [len(people) for people in found.people] == [1, 1, 0, 1]
+    assert np.allclose(found.people[3][0], person(17, 3))
+
+    save(tmp_path / "other.json", entries[:1])
+    with pytest.raises(ParseError, match=r"alphapose-results\.json holds a whole video, and there"):
+        read_keypoints(tmp_path)
+
+
+def test_a_folder_with_the_frames_of_two_videos(tmp_path):
+    folder = openpose(tmp_path / "json", {0: [person(25)], 1: [person(25)]})
+    one = folder / f"walk 2_{0:012}_keypoints.json"
+    (folder / "run_0_keypoints.json").write_bytes(one.read_bytes())
+    with pytest.raises(ParseError, match=r"run_0_.*and walk 2_0.*are both frame 0"):
+        read_keypoints(folder)
+
+
 def detection(p, visible=True):
     points = {"x": p[:, 0].tolist(), "y": p[:, 1].tolist()}
     if visible:

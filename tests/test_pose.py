@@ -118,6 +118,31 @@ def test_files_that_are_no_films(tmp_path):
     assert 10 < there < 60
 
 
+def test_camera_pictures_have_the_time_at_which_they_came(monkeypatch):
+    clock = iter([100.0, 100.5, 101.0, 101.5])
+    pictures = iter([(True, quadrants()), (True, quadrants()), (False, None)])
+    camera = SimpleNamespace(
+        set=lambda *setting: None,
+        isOpened=lambda: True,
+        read=lambda: next(pictures),
+        release=lambda: None,
+    )
+    opencv = SimpleNamespace(
+        setLogLevel=lambda level: None,
+        VideoCapture=lambda source: camera,
+        CAP_PROP_BUFFERSIZE=38,
+        COLOR_BGR2RGB=4,
+        resize=lambda picture, size: picture,
+        cvtColor=lambda picture, code: picture[..., ::-1],
+    )
+    monkeypatch.setitem(sys.modules, "cv2", opencv)
+    monkeypatch.setattr("last.pose.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("time.time", lambda: pytest.fail("a clock that somebody may set"))
+    times, found = zip(*open_pictures("0", PoseConfig()))
+    assert times == (0.5, 1.0)
+    assert (found[0] == quadrants()[..., ::-1]).all()
+
+
 @needs_mediapipe
 def test_a_camera_that_is_not_there():
     with pytest.raises(OSError, match="camera 97: cannot be opened"):
@@ -315,6 +340,9 @@ def test_an_estimator_is_a_row_more(monkeypatch):
     swap = list(get_skeleton("coco17").mirror)
     assert np.allclose(tracks.image[0, 3], body(3).image[swap])  # left is right in a mirror
     assert np.allclose(tracks.points[0, 3, :, 0], -body(3).image[swap, 0])
+    sight = next(watch_people("anything", PoseConfig(estimator="mine", mirrored=True)))
+    assert np.allclose(sight.flat[0], body(0).image[swap] * [-1, 1])
+    assert sight.seen().tolist() == [True, False]
     with pytest.raises(ValueError, match="unknown 'yours'; known: mediapipe, keypoints"):
         find_people("anything", PoseConfig(estimator="yours"))
 

@@ -388,7 +388,7 @@ def test_two_people_are_two_streams_of_a_run_and_of_its_file(toy):
     frames = walk(24, M=2)
     answers = {}
     for name in ("run1", "file1.onnx"):
-        watcher = StreamWatcher(folder / name, people=2)
+        watcher = StreamWatcher(StreamingRecognizer(folder / name), people=2)
         found = [watcher.push(t / 30, frame) for t, frame in enumerate(frames)]
         answers[name] = np.stack([p for _, p in filter(None, found)], 1)  # (2, n, classes)
 
@@ -396,4 +396,5 @@ def test_two_people_are_two_streams_of_a_run_and_of_its_file(toy):
     alone.forward_steps(frames[:, 1], np.arange(24) / 30)
     np.testing.assert_allclose(answers["run1"], answers["file1.onnx"], atol=1e-4)
     np.testing.assert_allclose(answers["run1"][1, -1], alone.answer[0], atol=1e-5)
-    assert StreamWatcher(folder / "run2", people=2).push(0.0, frames[0]) is None
+    for_two = StreamWatcher(StreamingRecognizer(folder / "run2"), people=2)
+    assert for_two.push(0.0, frames[0]) is None
