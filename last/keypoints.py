@@ -179,10 +179,7 @@ def find_format(data: Any, where: str) -> str:
     known = "; ".join(row.about for row in KEYPOINT_FORMATS.values())
     raise ParseError(f"{where}: not keypoints of a known program; known: {known}")
 
-# %% ../nbs/65_keypoints.ipynb #9564c79c
-MOST_FRAMES = 1_000_000  # a frame number beyond is a damaged one
-
-
+# %% ../nbs/65_keypoints.ipynb #bb9a0826
 @dataclass
 class Keypoints:
     "People in every frame, in the picture."
@@ -216,7 +213,7 @@ def _read_one(path: Path, data: Any, name: str) -> Frames:
         reason = f"no {e}" if isinstance(e, KeyError) else str(e)
         raise ParseError(f"{path}: not keypoints of {name} ({reason})") from None
 
-
+# %% ../nbs/65_keypoints.ipynb #9564c79c
 def keypoint_files(folder: Path) -> list[Path]:
     "The JSON files of a folder in the order of the numbers in their names."
     files = sorted(folder.glob("*_keypoints.json")) or sorted(folder.glob("*.json"))
@@ -260,7 +257,7 @@ def _read_folder(folder: Path, name: str) -> tuple[str, Frames]:
         raise ParseError(f"{folder}: nobody in any of {len(files)} files")
     return name, frames
 
-
+# %% ../nbs/65_keypoints.ipynb #3d413996
 def read_npz(path: Path) -> tuple[Frames, np.ndarray | None]:
     "Arrays: `keypoints` (T, 17, 3) or (T, M, 17, 3), perhaps `times` (T,)."
     try:
@@ -289,6 +286,9 @@ def read_npz(path: Path) -> tuple[Frames, np.ndarray | None]:
     return frames, times
 
 # %% ../nbs/65_keypoints.ipynb #62e12512
+MOST_FRAMES = 1_000_000  # a frame number beyond is a damaged one
+
+
 def _in_order(frames: Frames, path: Path) -> Iterator[People]:
     "From the first frame number to the last, none left out."
     if not frames:

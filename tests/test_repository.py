@@ -121,7 +121,7 @@ HEAVY += ("mediapipe", "cv2", "av")
     [
         (("core", "skeletons", "parsing", "formats", "synthetic", "protocols", "store"), ()),
         (("onnx_files", "recognizer"), ()),
-        (("keypoints", "overlay", "pose", "inference"), ()),
+        (("keypoints", "overlay", "watchers", "pose", "inference"), ()),
         (("model", "zoo", "pipeline"), ("torch",)),
         (("runs",), ("torch",)),
     ],

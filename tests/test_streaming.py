@@ -16,7 +16,6 @@ import last
 from last.cli import main
 from last.evaluation import EvaluateConfig, evaluate, summary
 from last.export import ExportConfig, export
-from last.inference import StreamWatcher
 from last.preprocessing import PreprocessConfig
 from last.runs import load_run
 from last.store import toy_store
@@ -29,6 +28,7 @@ from last.streaming import (
     stream,
 )
 from last.training import TrainConfig, train
+from last.watchers import StreamWatcher
 
 CHANGES = dict(
     model="causal-nano channels=16,16 strides=1,2 attention=linear",
