@@ -546,7 +546,7 @@ def test_live_without_a_screen_stops_when_told(folder, somebody):
     "words, message",
     [
         (["none.mp4", "--model", NANO], "none.mp4: no such file or folder"),
-        (["kick.npy", "--model", "none"], "--model none: no such run or file"),
+        (["kick.npy", "--model", "none"], "none: no such run or file"),
         (["0", "--model", NANO], "0: a camera never ends; use `python -m last live`"),
         (["rtsp://door/1", "--model", NANO], "rtsp://door/1: a camera never ends; use `python"),
         (["kick.npy", "--model", NANO, "--film", "a.mp4"], "--film a.mp4: say with --overlay"),
