@@ -164,17 +164,16 @@ def open_network(path: Path) -> Recognizer | StreamingRecognizer:
 
 
 def open_watcher(
-    model: str,  # a run's folder, or a file of `export`
+    model: str,  # a run's folder, a file of `export`, or the name of weights that ship
     people: int,  # slots, M
     window: float = 2.0,  # of clip networks
     step: float = 0.25,
     rate: float = 30.0,  # for frames that come at a varying one
 ) -> Watcher:
     "A trained network of either kind, ready to be fed with frames."
-    path = find_run(model)
     if window < 0 or step <= 0:
         raise ValueError(f"expected window >= 0 and step > 0, found {window:g} and {step:g}")
-    network = open_network(path)
+    network = open_network(find_run(model))
     if isinstance(network, StreamingRecognizer):
         return StreamWatcher(network, people)
 

@@ -329,10 +329,10 @@ def test_required_settings_are_marked():
         (("train", "--model", "ctrgnc"), "did you mean ctrgcn?"),
         (("bench", "--models", "nano", "refrence attention=softmax"), "did you mean reference?"),
         (("prepare", "--dataset", "utd_mhad"), "did you mean utd-mhad?"),
-        (("evaluate", "--run", "/no/run", "--data", "x"), "--run /no/run: no such file"),
+        (("evaluate", "--run", "/no/run", "--data", "x"), "/no/run: no such run or file"),
         (("evaluate", "--data=/no/store"), "--data /no/store: no such file"),
         (("ensemble", "--scores", "/a.npz", "/b.npz"), "--scores /a.npz: no such file"),
-        (("export", "/no/run"), "/no/run: no such file"),
+        (("export", "/no/run"), "/no/run: no such run or file"),
     ],
 )
 def test_mistakes_are_found_before_torch_is_imported(args, words):
