@@ -7,11 +7,14 @@ import { bestOf, ClassList, drawPicture, SpaceView, TimeView } from "./view.js";
 const $ = (id) => document.getElementById(id);
 const TURN = 0.45; // radians per second of the body in space
 const SURE = 0.4; // probability from which an action is named in large letters
+const MIRROR = "You, as in a mirror. Step back until your whole body is in the picture.";
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 let recognizer, about, samples, front, around, chart, list, finder;
 let playing = 0; // number of the source that is shown; an older one stops by itself
+let working = Promise.resolve(); // on a frame
 let paused = false;
+let shown = null; // the last frame: {shot, p, mirrored}
 const costs = { pose: [], network: [], drawing: [] }; // milliseconds of the last frames
 
 // words
@@ -35,7 +38,7 @@ function showCost(joints) {
   const parts = Object.entries(costs).filter(([, some]) => some.length);
   const words = parts.map(([name, some]) => `${name} ${mean(some).toFixed(1)} ms`);
   const V = about.skeleton.joints.length;
-  const seen = about.skeleton.joints.filter((_, i) => joints !== null && !Number.isNaN(joints[3 * i]));
+  const seen = about.skeleton.joints.filter((_, i) => joints && !Number.isNaN(joints[3 * i]));
   $("cost").textContent = `Per frame: ${words.join(" · ")} · ${seen.length} of ${V} joints seen`;
 }
 
@@ -60,7 +63,8 @@ async function* sampleShots(sample) {
       before = now;
     }
     const V = skeleton.joints.length;
-    const joints = Float32Array.from(sample.joints.slice(3 * V * i, 3 * V * (i + 1)), (mm) => mm / 1000);
+    const millimeters = sample.joints.slice(3 * V * i, 3 * V * (i + 1));
+    const joints = Float32Array.from(millimeters, (value) => value / 1000);
     const late = elapsed >= (i + 1) / rate;
     yield { time: i / rate, joints, picture: null, image: null, truth: sample.labels[i], late };
   }
@@ -93,14 +97,16 @@ async function* videoShots(video) {
     before = time;
 
     const scale = Math.min(1, about.pose.longest / Math.max(video.videoWidth, video.videoHeight));
-    const size = [Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale)];
-    if (picture.width !== size[0] || picture.height !== size[1]) [picture.width, picture.height] = size;
+    const size = [video.videoWidth, video.videoHeight].map((pixels) => Math.round(pixels * scale));
+    if (picture.width !== size[0]) picture.width = size[0];
+    if (picture.height !== size[1]) picture.height = size[1];
     context.drawImage(video, 0, 0, ...size);
 
     const since = performance.now();
     const person = await finder.find(picture, size, time);
     spent("pose", since);
-    yield { time, joints: person?.joints ?? null, picture, image: person?.image ?? null, truth: null, late: false };
+    const { joints = null, image = null } = person ?? {};
+    yield { time, joints, picture, image, truth: null, late: false };
   }
 }
 
@@ -108,18 +114,21 @@ async function* videoShots(video) {
 
 async function show(shot, mirrored) {
   const nobody = new Float32Array(3 * about.skeleton.joints.length).fill(NaN);
-  let since = performance.now();
+  const since = performance.now();
   const p = await recognizer.forwardStep(shot.joints ?? nobody, shot.time);
   spent("network", since);
-
   chart.push(shot.time, p, shot.truth);
-  if (shot.late) return;
+  shown = { shot, p, mirrored };
+  if (!shot.late) draw();
+}
 
-  since = performance.now();
-  const turn = still ? 0.6 : TURN * shot.time;
+function draw() {
+  if (shown === null) return;
+  const { shot, p, mirrored } = shown;
+  const since = performance.now();
   if (shot.picture) drawPicture($("front"), shot.picture, shot.image, about.skeleton, mirrored);
   else front.draw(shot.joints, 0.35);
-  around.draw(shot.joints, turn);
+  around.draw(shot.joints, still ? 0.6 : TURN * shot.time);
   chart.draw();
   list.draw(p);
   answer(p);
@@ -144,7 +153,6 @@ async function play(button, shots, mirrored = false) {
   }
   return mine === playing;
 }
-let working = Promise.resolve();
 
 async function playSamples(first) {
   closeFilm();
@@ -156,28 +164,35 @@ async function playSamples(first) {
 
 let film = null; // the video that is shown
 
+function close(video) {
+  video.pause();
+  video.srcObject?.getTracks().forEach((track) => track.stop());
+  if (video.src) URL.revokeObjectURL(video.src);
+}
+
 function closeFilm() {
-  film?.pause();
-  film?.srcObject?.getTracks().forEach((track) => track.stop());
-  if (film?.src) URL.revokeObjectURL(film.src);
+  if (film !== null) close(film);
   film = null;
 }
 
 async function playVideo(button, open, words, mirrored) {
   closeFilm();
-  playing++;
-  say("Loading MediaPipe Pose, about " + about.pose.megabytes + " MB, once…");
+  const mine = ++playing;
+  say(`Loading MediaPipe Pose, about ${about.pose.megabytes} MB, once…`);
   finder ??= await PoseFinder.open(about.pose);
+  if (mine !== playing) return; // something else was chosen meanwhile
 
   const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
   await open(video);
+  if (mine !== playing) return close(video);
   film = video;
   say(words);
   if (await play(button, videoShots(video), mirrored)) say("The film is over.");
 }
 
 async function openWebcam(video) {
-  if (!navigator.mediaDevices) throw new Error("A webcam needs a page from https or from localhost.");
+  if (!navigator.mediaDevices)
+    throw new Error("A webcam needs a page from https or from localhost.");
   const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
   video.srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
 }
@@ -187,10 +202,19 @@ function setPaused(value) {
   $("pause").textContent = value ? "Go on" : "Pause";
   $("pause").setAttribute("aria-pressed", String(value));
   if (value) film?.pause();
-  else film?.play();
+  else film?.play().catch(() => {}); // `videoShots` says what is wrong
 }
 
-const guarded = (task) => (...given) => task(...given).catch((problem) => say(problem.message, true));
+// A task whose errors are shown.
+function guarded(task) {
+  return async (...given) => {
+    try {
+      await task(...given);
+    } catch (problem) {
+      say(problem.message, true);
+    }
+  };
+}
 
 async function start() {
   const load = async (name) => (await fetch(name)).json();
@@ -204,18 +228,22 @@ async function start() {
     place.textContent = about[place.dataset.fact].toLocaleString("en");
 
   samples.forEach(({ name }, i) => {
-    const button = Object.assign(document.createElement("button"), { id: `sample${i}`, type: "button", textContent: name });
+    const button = Object.assign(document.createElement("button"), { id: `sample${i}` });
+    button.textContent = name;
     button.addEventListener("click", guarded(() => playSamples(i)));
     $("webcam").before(button);
   });
-  $("webcam").addEventListener("click", guarded(() => playVideo($("webcam"), openWebcam, "Your webcam, shown as a mirror. Step back until your whole body is in the picture.", true)));
+  const mirror = () => playVideo($("webcam"), openWebcam, MIRROR, true);
+  $("webcam").addEventListener("click", guarded(mirror));
   $("file").addEventListener("click", () => $("picker").click());
   $("picker").addEventListener("change", guarded(async () => {
     const [file] = $("picker").files;
     $("picker").value = "";
-    if (file) await playVideo($("file"), async (video) => { video.src = URL.createObjectURL(file); }, file.name, false);
+    const open = async (video) => { video.src = URL.createObjectURL(file); };
+    if (file) await playVideo($("file"), open, file.name, false);
   }));
   $("pause").addEventListener("click", () => setPaused(!paused));
+  new ResizeObserver(draw).observe($("front"));
   await playSamples(0);
 }
 

@@ -1,5 +1,5 @@
 // One frame of joints in, an answer out: what `last.streaming` does, on onnxruntime-web.
-// The build (tools/page.py) writes model.onnx and, beside it, model.json with all numbers used here.
+// The build (tools/page.py) writes model.onnx and, beside it, model.json with all numbers used.
 
 import * as ort from "./vendor/onnxruntime/ort.wasm.bundle.min.mjs";
 
@@ -39,7 +39,8 @@ export class Resampler {
     }
 
     const before = this.last;
-    if (time <= before.time) throw new Error(`frames must come in order: ${time} s after ${before.time} s`);
+    if (time <= before.time)
+      throw new Error(`frames must come in order: ${time} s after ${before.time} s`);
 
     this.last = { time, frame };
     const gap = time - before.time;
@@ -51,7 +52,8 @@ export class Resampler {
       this.given += 1;
       const share = (moment - before.time) / gap;
       const lost = gap > this.longestGap && share < 1 - SAME_MOMENT;
-      known.push(lost ? new Float32Array(frame.length).fill(NaN) : between(before.frame, frame, share));
+      const nobody = new Float32Array(frame.length).fill(NaN);
+      known.push(lost ? nobody : between(before.frame, frame, share));
     }
   }
 }
@@ -102,8 +104,9 @@ export class StreamingRecognizer {
   // The answer that holds after this frame.
   async forwardStep(frame, time) { // V x 3 meters, NaN: lost; seconds, or none: at the own rate
     const { skeleton, forgotten } = this.about;
-    if (frame.length !== 3 * skeleton.joints.length)
-      throw new Error(`expected ${skeleton.joints.length} joints (${skeleton.name}), found ${frame.length / 3}`);
+    const V = skeleton.joints.length;
+    if (frame.length !== 3 * V)
+      throw new Error(`expected ${V} joints (${skeleton.name}), found ${frame.length / 3}`);
 
     const pose = wholeJoints(frame);
     if (time === undefined) {
@@ -130,9 +133,10 @@ export class StreamingRecognizer {
     const feed = { frames: new ort.Tensor("float32", frames, shape), ...this.state };
     const found = await this.session.run(feed);
 
-    for (const name of Object.keys(this.state)) this.state[name] = found[name.replace("state", "next")];
-    const seen = found.seen.data[0] > 0;
-    this.answer = seen ? found.probabilities.data : new Float32Array(this.classes.length).fill(NaN);
+    for (const name of Object.keys(this.state))
+      this.state[name] = found[name.replace("state", "next")];
+    const nobody = new Float32Array(this.classes.length).fill(NaN);
+    this.answer = found.seen.data[0] > 0 ? found.probabilities.data : nobody;
     this.answers += 1;
   }
 }

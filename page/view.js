@@ -2,11 +2,14 @@
 
 const SIDES = { left: "#4aa3e8", right: "#ff9a3d", middle: "#e8edf3" };
 const QUIET = "#9aa8b8";
-const HUES = ["#ff6b6b", "#ffa94d", "#ffe066", "#a9e34b", "#51cf66", "#38d9a9", "#3bc9db", "#4dabf7", "#748ffc", "#b197fc", "#f783ac"];
+const HUES = ["#ff6b6b", "#ffa94d", "#ffe066", "#a9e34b", "#51cf66", "#38d9a9", "#3bc9db"];
+HUES.push("#4dabf7", "#748ffc", "#b197fc", "#f783ac");
 const SHOWN = 12; // seconds on the chart
 const FAR = 3.4; // meters from the eye to a body in space
 
-export const colorOf = (i, about) => (about.classes[i] === about.nothing ? "#6b7788" : HUES[i % HUES.length]);
+export function colorOf(i, about) {
+  return about.classes[i] === about.nothing ? "#6b7788" : HUES[i % HUES.length];
+}
 
 function sideOf(joint) {
   return ["left", "right"].find((side) => joint.startsWith(side)) ?? "middle";
@@ -16,10 +19,9 @@ function sideOf(joint) {
 function cleared(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas;
   const scale = window.devicePixelRatio || 1;
-  if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
-    canvas.width = Math.round(width * scale);
-    canvas.height = Math.round(height * scale);
-  }
+  const size = [width, height].map((pixels) => Math.round(pixels * scale));
+  if (canvas.width !== size[0]) canvas.width = size[0];
+  if (canvas.height !== size[1]) canvas.height = size[1];
   const context = canvas.getContext("2d");
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.clearRect(0, 0, width, height);
@@ -44,13 +46,14 @@ function drawBody(context, points, skeleton, thick) { // [[x, y] in CSS pixels, 
   points.forEach((point, joint) => {
     if (!known[joint]) return;
     context.beginPath();
-    context.arc(...point, skeleton.joints[joint] === "head" ? 1.9 * thick : 0.75 * thick, 0, 2 * Math.PI);
+    const radius = thick * (skeleton.joints[joint] === "head" ? 1.9 : 0.75);
+    context.arc(...point, radius, 0, 2 * Math.PI);
     context.fill();
   });
 }
 
 // A picture, as large as fits, with the person in it; mirrored for people who look at themselves.
-export function drawPicture(canvas, picture, image, skeleton, mirrored) { // image: V x 2 pixels, or null
+export function drawPicture(canvas, picture, image, skeleton, mirrored) { // V x 2 pixels, or null
   const { context, width, height } = cleared(canvas);
   const scale = Math.min(width / picture.width, height / picture.height);
   context.translate(width / 2, height / 2);
@@ -78,11 +81,13 @@ export class SpaceView {
 
   // Where to look: calm, so that motion is seen and not followed.
   follow(joints) {
-    const known = this.skeleton.joints.map((_, i) => joints.subarray(3 * i, 3 * i + 3)).filter((j) => j.every(Number.isFinite));
+    const all = this.skeleton.joints.map((_, i) => joints.subarray(3 * i, 3 * i + 3));
+    const known = all.filter((joint) => joint.every(Number.isFinite));
     if (!known.length) return;
 
-    const middle = [0, 1, 2].map((d) => (Math.min(...known.map((j) => j[d])) + Math.max(...known.map((j) => j[d]))) / 2);
-    const floor = Math.min(...known.map((j) => j[1]));
+    const along = (d) => known.map((joint) => joint[d]);
+    const middle = [0, 1, 2].map((d) => (Math.min(...along(d)) + Math.max(...along(d))) / 2);
+    const floor = Math.min(...along(1));
     const calm = this.middle === null ? 0 : 0.93;
     this.floor = calm * this.floor + (1 - calm) * floor;
     this.middle = middle.map((now, d) => calm * (this.middle?.[d] ?? now) + (1 - calm) * now);
@@ -93,7 +98,7 @@ export class SpaceView {
     if (joints !== null) this.follow(joints);
     if (this.middle === null) return;
 
-    const size = 1.62 * Math.min(height, 1.5 * width); // pixels per meter at one meter
+    const size = 1.5 * Math.min(height, 1.5 * width); // pixels per meter at one meter
     const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
     const tilt = 0.16; // the eye looks down a little
     const project = ([x, y, z]) => {
@@ -102,7 +107,7 @@ export class SpaceView {
       const away = cos * dz - sin * dx;
       const up = Math.cos(tilt) * dy - Math.sin(-tilt) * away;
       const depth = Math.max(FAR + Math.cos(tilt) * away - Math.sin(tilt) * dy, 0.3);
-      return [width / 2 + (size * side) / depth, height / 2 - (size * up) / depth];
+      return [width / 2 + (size * side) / depth, 0.47 * height - (size * up) / depth];
     };
 
     this.drawFloor(context, project);
@@ -164,12 +169,13 @@ export class TimeView {
     context.rect(margin, 0, width - margin - 12, height);
     context.clip();
     this.about.classes.forEach((_, i) => this.drawClass(context, i, xOf, yOf));
-    rows.forEach(([, labelOf], r) => this.drawStrip(context, labelOf, xOf, bottom + 8 + r * (strip + 4), strip));
+    const topOf = (r) => bottom + 8 + r * (strip + 4);
+    rows.forEach(([, labelOf], r) => this.drawStrip(context, labelOf, xOf, topOf(r), strip));
     context.restore();
 
     context.fillStyle = QUIET;
     context.textAlign = "right";
-    rows.forEach(([name], r) => context.fillText(name, margin - 8, bottom + 8 + r * (strip + 4) + strip / 2));
+    rows.forEach(([name], r) => context.fillText(name, margin - 8, topOf(r) + strip / 2));
   }
 
   drawAxes(context, margin, width, yOf) {
@@ -224,6 +230,7 @@ export class TimeView {
     context.textAlign = "left";
     for (const { label, start, end } of runs) {
       if (label === null || this.about.classes[label] === this.about.nothing) continue;
+
       const left = xOf(start);
       const wide = xOf(end) - left;
       context.fillStyle = colorOf(label, this.about);
@@ -234,7 +241,8 @@ export class TimeView {
       const name = this.about.classes[label];
       context.fillStyle = "#0c1016";
       const inside = Math.max(left, 58) + 6;
-      if (context.measureText(name).width < left + wide - inside - 4) context.fillText(name, inside, top + height / 2 + 1);
+      const fits = context.measureText(name).width < left + wide - inside - 4;
+      if (fits) context.fillText(name, inside, top + height / 2 + 1);
     }
   }
 }
@@ -252,7 +260,7 @@ export class ClassList {
       const row = document.createElement("li");
       const words = Object.assign(document.createElement("span"), { textContent: name });
       const share = document.createElement("output");
-      const bar = Object.assign(document.createElement("meter"), { max: 1, value: 0, ariaLabel: name });
+      const bar = Object.assign(document.createElement("meter"), { max: 1, ariaLabel: name });
       row.append(words, share, bar);
       row.style.setProperty("--mark", colorOf(i, about));
       list.append(row);

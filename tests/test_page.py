@@ -220,4 +220,4 @@ def test_a_webcam_shows_a_person(tried):
     assert named["left shoulder"][0] > named["right shoulder"][0]
     assert named["head"][1] > named["neck"][1]
     assert 0.3 < named["head"][2] < 3, "meters before the camera"
-    assert tried["after"].startswith("HDM05")
+    assert tried["after"].startswith("Actor 5")

@@ -34,13 +34,13 @@ ONNXRUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 MEDIAPIPE = (
     "pose.js",
     "pose_web.binarypb",
-    "pose_landmark_lite.tflite",
+    "pose_landmark_full.tflite",
     "pose_solution_packed_assets.data",
     "pose_solution_packed_assets_loader.js",
     "pose_solution_simd_wasm_bin.js",
     "pose_solution_simd_wasm_bin.wasm",
 )
-COMPLEXITY = 0  # of MediaPipe's landmark network: lite
+COMPLEXITY = 1  # of MediaPipe's landmark network: full, as in `last.pose`
 VISIBLE = 0.5  # how sure MediaPipe must be of a joint, as in `last.pose`
 SECONDS = (1.0, 2.0)  # of nothing before each action of a sample
 
@@ -79,7 +79,8 @@ def check_run(run: Run, name: str) -> None:
     info = run.info
     if info.skeleton != get_skeleton("core15") or not info.pre.causal or info.pre.persons != 1:
         found = f"{info.model} for {info.pre.persons} persons with {info.skeleton.name} joints"
-        raise ValueError(f"{name}: expected a causal network for one person of core15, found {found}")
+        expected = "a causal network for one person of core15"
+        raise ValueError(f"{name}: expected {expected}, found {found}")
 
 
 def samples_of(run: Run, name: str) -> list[dict]:
@@ -114,9 +115,9 @@ def sample(
     seen: bool,  # was any of the clips learned from?
 ) -> dict:
     "A stream as the page reads it: whole millimeters, frame by frame."
-    known = "learned from clips of this person" if seen else "never saw this person"
-    words = f"{CREDIT}: motion capture of actor {subject}, eleven actions with pauses that were "
-    words += f"made for this page. The network {known}."
+    known = "learned from" if seen else "never saw"
+    words = f"Actor {subject}, whom the network {known}: eleven actions, with invented pauses "
+    words += f"between them. {CREDIT}"
     millimeters = np.rint(1000 * frames).astype(int).ravel().tolist()
     return dict(name=f"Actor {subject}", words=words, joints=millimeters, labels=labels.tolist())
 

@@ -18,7 +18,7 @@ const browser = await chromium.launch({ executablePath, args, timeout: 90000 });
 const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
 await context.grantPermissions(["camera"]);
 const tab = await context.newPage();
-tab.setDefaultTimeout(240000);
+tab.setDefaultTimeout(400000);
 
 const requests = [];
 const errors = [];
@@ -28,13 +28,19 @@ tab.on("pageerror", (e) => errors.push(String(e)));
 const found = { requests, errors };
 const text = (id) => tab.locator(`#${id}`).textContent();
 const click = (id) => tab.evaluate((button) => document.getElementById(button).click(), id);
-const shot = (name) => (shots === "-" ? null : tab.screenshot({ path: `${shots}/${name}.png`, fullPage: true }));
+const shot = async (name) => {
+  if (shots !== "-") await tab.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
+};
+// until what the page says of a frame fits
+const said = (pattern) => tab.waitForFunction((source) => {
+  return new RegExp(source).test(document.getElementById("cost").textContent);
+}, pattern.source);
 
 // a sample begins by itself
 await tab.goto(base);
-await tab.waitForFunction(() => !/^(…|)$/.test(document.getElementById("answer").textContent));
+await tab.waitForFunction(() => document.getElementById("answer").textContent.length > 1);
 found.sample = { answer: await text("answer"), cost: await text("cost"), note: await text("note") };
-found.bars = await tab.evaluate(() => [...document.querySelectorAll("meter")].map((bar) => bar.value));
+found.bars = await tab.locator("meter").evaluateAll((bars) => bars.map((bar) => bar.value));
 await click("pause");
 await shot("sample_1280");
 await tab.setViewportSize({ width: 390, height: 844 });
@@ -89,14 +95,16 @@ await tab.evaluate(async () => {
   };
 });
 await click("webcam");
-await tab.waitForFunction(() => /pose.*[1-9]\d* of 15 joints/.test(document.getElementById("cost").textContent));
+await said(/pose.* [1-9]\d* of 15 joints/);
 found.webcam = { cost: await text("cost"), answer: await text("answer") };
-found.person = await tab.evaluate(() => ({ joints: [...window.person.joints], image: [...window.person.image] }));
+found.person = await tab.evaluate(() => {
+  return { joints: [...window.person.joints], image: [...window.person.image] };
+});
 await shot("webcam_1280");
 
 // back to a sample, and the camera is closed
 await click("sample1");
-await tab.waitForFunction(() => document.getElementById("cost").textContent && !/pose/.test(document.getElementById("cost").textContent));
+await said(/^Per frame: network/);
 found.after = await text("note");
 
 await browser.close();
