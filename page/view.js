@@ -76,7 +76,7 @@ export class SpaceView {
 
   cleanState() {
     this.middle = null; // [x, y, z] between the joints
-    this.floor = 0; // y of the lowest joint
+    this.floor = null; // y of the lowest joint, once a foot was seen
   }
 
   // Where to look: calm, so that motion is seen and not followed.
@@ -87,10 +87,12 @@ export class SpaceView {
 
     const along = (d) => known.map((joint) => joint[d]);
     const middle = [0, 1, 2].map((d) => (Math.min(...along(d)) + Math.max(...along(d))) / 2);
-    const floor = Math.min(...along(1));
-    const calm = this.middle === null ? 0 : 0.93;
-    this.floor = calm * this.floor + (1 - calm) * floor;
-    this.middle = middle.map((now, d) => calm * (this.middle?.[d] ?? now) + (1 - calm) * now);
+    const calmed = (before, now) => (before === null ? now : 0.93 * before + 0.07 * now);
+    this.middle = middle.map((now, d) => calmed(this.middle?.[d] ?? null, now));
+
+    const feet = all.filter((_, i) => this.skeleton.joints[i].endsWith("ankle"));
+    if (feet.some((joint) => Number.isFinite(joint[1])))
+      this.floor = calmed(this.floor, Math.min(...along(1)));
   }
 
   draw(joints, turn) { // V x 3 meters, or null; radians about the vertical
@@ -99,10 +101,11 @@ export class SpaceView {
     if (this.middle === null) return;
 
     const size = 1.5 * Math.min(height, 1.5 * width); // pixels per meter at one meter
+    const level = this.floor === null ? this.middle[1] : this.floor + 0.88; // where to look
     const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
     const tilt = 0.16; // the eye looks down a little
     const project = ([x, y, z]) => {
-      const [dx, dy, dz] = [x - this.middle[0], y - (this.floor + 0.88), z - this.middle[2]];
+      const [dx, dy, dz] = [x - this.middle[0], y - level, z - this.middle[2]];
       const side = -(cos * dx + sin * dz); // x points to the left of the picture
       const away = cos * dz - sin * dx;
       const up = Math.cos(tilt) * dy - Math.sin(-tilt) * away;
@@ -110,7 +113,7 @@ export class SpaceView {
       return [width / 2 + (size * side) / depth, 0.47 * height - (size * up) / depth];
     };
 
-    this.drawFloor(context, project);
+    if (this.floor !== null) this.drawFloor(context, project);
     if (joints === null) return;
     const points = this.skeleton.joints.map((_, i) => project(joints.subarray(3 * i, 3 * i + 3)));
     drawBody(context, points, this.skeleton, Math.min(width, height) / 75);

@@ -146,7 +146,7 @@ def test_samples_are_clips_that_the_network_never_saw(built):
 
 
 def test_networks_that_a_page_cannot_show_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="hdm05_causal: expected a causal network .* core15"):
+    with pytest.raises(ValueError, match=r"hdm05_causal: expected a causal network .* core15"):
         page.write_page(str(ROOT / "nbs/trained/hdm05_causal"), tmp_path / "page")
     assert not (tmp_path / "page").exists()
 

@@ -10,13 +10,11 @@ import json
 import shutil
 import sys
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from last.core import write_json
 from last.export import ExportConfig, export
 from last.hdm05 import CREDIT
 from last.joint_maps import joint_map
