@@ -217,7 +217,7 @@ def test_a_webcam_shows_a_person(tried):
     # her left is to the right of the picture, where x is smaller; up is up
     joints = np.array(tried["person"]["joints"], float).reshape(-1, 3)
     named = dict(zip(CORE15.joints, joints))
-    assert named["left shoulder"][0] > named["right shoulder"][0]
+    assert named["left shoulder"][0] < named["right shoulder"][0]
     assert named["head"][1] > named["neck"][1]
     assert 0.3 < named["head"][2] < 3, "meters before the camera"
     assert tried["after"].startswith("Actor 5")
