@@ -4,7 +4,7 @@
 # make soak          hours: kills of every command at 50 random moments each; the results go to results/scale
 # make lab           opens the notebooks in JupyterLab
 # make docs          the site in build/docs, from notebooks, pages and package; formulas need npm (node) once, for MathJax
-# make page          the demo as static files in build/page, which run in a browser; needs npm. RUN=FOLDER: another causal run for core15
+# make page          the demo as static files in build/page, which run in a browser; needs npm. RUN=FOLDER: another network for it
 # make report        nbs/report.ipynb as a paper: build/report/report.html, and report.pdf where Chromium is
 # make release       wheel in dist/, checked, with its changelog entry and the tag to set; nothing is pushed
 # make hooks         for contributors: clean notebooks on save, check format and export before each commit
@@ -58,7 +58,7 @@ docs: $(VENV)/.installed-docs node
 	$(BIN)/python -m sphinx -q -E -b html build/docs-source build/docs
 	@echo "done: open build/docs/index.html"
 
-RUN ?= last/weights/core15
+RUN ?= core15
 
 page: $(VENV)/.installed-export node
 	$(BIN)/python tools/page.py $(RUN) build/page

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from last.export import ExportConfig, export
-from last.hdm05 import CREDIT
+from last.hdm05 import ACTIONS, CREDIT
 from last.joint_maps import joint_map
 from last.pose import CALM, GONE, PoseConfig
 from last.protocols import NOTHING
@@ -79,6 +79,8 @@ def check_run(run: Run, name: str) -> None:
         found = f"{info.model} for {info.pre.persons} persons with {info.skeleton.name} joints"
         expected = "a causal network for one person of core15"
         raise ValueError(f"{name}: expected {expected}, found {found}")
+    if info.classes != [*ACTIONS.values(), NOTHING]:
+        raise ValueError(f"{name}: expected the classes of HDM05 and {NOTHING!r}")
 
 
 def samples_of(run: Run, name: str) -> list[dict]:
