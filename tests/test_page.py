@@ -15,44 +15,27 @@ from browsing import NODE_MODULES, need_browser, run_node, served
 from camera_films import SIZE, slide
 from conftest import ROOT
 
-from last.augmentation import AugmentConfig
 from last.hdm05 import ACTIONS
 from last.joint_maps import map_joints
 from last.pose import MediaPipe, Placement, PoseConfig
-from last.preprocessing import PreprocessConfig
 from last.skeletons import get_skeleton
-from last.store import PrepareConfig, prepare
 from last.streaming import StreamingRecognizer
-from last.training import TrainConfig, train
 
 sys.path.insert(0, str(ROOT / "tools"))
 import page
 
 CORE15 = get_skeleton("core15")
 LANDMARKS = ROOT / "tests/mediapipe_landmarks.json"  # MediaPipe 0.10.21, `slide(x)` at `time`
-SMALL = dict(model="causal-nano channels=16,16 strides=1,2 attention=linear", epochs=1, warmup=0)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    "A causal network for fifteen joints that has hardly learned anything."
-    folder = tmp_path_factory.mktemp("core15")
-    prepare(PrepareConfig(out=f"{folder}/store", as_skeleton="core15", workers=1))
-    pre = PreprocessConfig(frames=16, causal=True)
-    aug = AugmentConfig(untrimmed_p=0.3)  # with a class for nothing
-    where = f"{folder}/store", f"{folder}/run", "xsub"
-    train(TrainConfig(*where, part="train", pre=pre, aug=aug, device="cpu", **SMALL), quiet=True)
-    return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def built(run, tmp_path_factory):
-    "The page's folder."
+def built(tmp_path_factory):
+    "The page's folder, with the weights that ship."
     if not (NODE_MODULES / "onnxruntime-web").is_dir():
         need_browser()
         pytest.fail("no onnxruntime-web: make node")
     out = tmp_path_factory.mktemp("page") / "page"
-    page.write_page(str(run), out)
+    page.write_page("core15", out)
     return out
 
 
@@ -152,8 +135,8 @@ def test_networks_that_a_page_cannot_show_are_refused(tmp_path):
 
 
 @pytest.mark.timeout(600)
-def test_the_page_answers_as_python_does(tried, built, run):
-    recognizer = StreamingRecognizer(run)
+def test_the_page_answers_as_python_does(tried, built):
+    recognizer = StreamingRecognizer("core15")
     for (frames, times), answers in zip(streams(built), tried["answers"]):
         recognizer.clean_state()
         expected = recognizer.forward_steps(frames, times)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from last.core import find_run
 from last.export import ExportConfig, export
 from last.hdm05 import ACTIONS, CREDIT
 from last.joint_maps import joint_map
@@ -150,8 +151,12 @@ def megabytes(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
-def write_page(name: str, out: Path) -> float:  # megabytes
+def write_page(
+    name: str,  # folder of a run, or the name of weights that ship
+    out: Path,
+) -> float:  # megabytes
     "The whole page, in a new folder."
+    name = str(find_run(name))
     run = load_run(name)
     check_run(run, name)
     shutil.rmtree(out, ignore_errors=True)
