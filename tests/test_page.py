@@ -149,7 +149,9 @@ def test_the_page_answers_as_python_does(tried, built):
 @pytest.mark.timeout(600)
 def test_landmarks_become_the_same_joints_as_in_python(tried):
     finder = object.__new__(MediaPipe)  # without its networks
-    finder.least, finder.found, finder.place = 0.5, True, Placement(PoseConfig.view)
+    finder.least = page.VISIBLE
+    finder.found = True
+    finder.place = Placement(PoseConfig.view)
     picture = np.zeros((*SIZE[::-1], 3), np.uint8)
     for stored, found in zip(landmarks(), tried["people"], strict=True):
         finder.network = SimpleNamespace(process=lambda _, stored=stored: as_found(stored))
