@@ -2,11 +2,10 @@
 
 import { PoseFinder } from "./pose.js";
 import { StreamingRecognizer } from "./stream.js";
-import { bestOf, ClassList, drawPicture, SpaceView, TimeView } from "./view.js";
+import { bestOf, ClassList, drawPicture, namedBy, SpaceView, TimeView } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const TURN = 0.45; // radians per second of the body in space
-const SURE = 0.4; // probability from which an action is named in large letters
 const MIRROR = "You, as in a mirror. Step back until your whole body is in the picture.";
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -25,12 +24,11 @@ function say(text, problem = false) {
 }
 
 function answer(p) {
-  const best = bestOf(p);
-  const name = best === null ? "nobody" : about.classes[best];
-  const clear = best !== null && name !== about.nothing && p[best] >= SURE;
-  const waiting = recognizer.answers === 0;
-  $("answer").textContent = waiting ? "…" : clear || best === null ? name : about.nothing;
-  $("answer").dataset.state = clear ? "clear" : "quiet";
+  const named = namedBy(p, about);
+  const quiet = bestOf(p) === null ? "nobody" : about.nothing;
+  const words = named === null ? quiet : about.classes[named];
+  $("answer").textContent = recognizer.answers === 0 ? "…" : words;
+  $("answer").dataset.state = named === null ? "quiet" : "clear";
 }
 
 function showCost(joints) {

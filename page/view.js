@@ -4,6 +4,7 @@ const SIDES = { left: "#4aa3e8", right: "#ff9a3d", middle: "#e8edf3" };
 const QUIET = "#9aa8b8";
 const HUES = ["#ff6b6b", "#ffa94d", "#ffe066", "#a9e34b", "#51cf66", "#38d9a9", "#3bc9db"];
 HUES.push("#4dabf7", "#748ffc", "#b197fc", "#f783ac");
+const SURE = 0.4; // probability from which an action is named, as in `last.streaming`
 const SHOWN = 12; // seconds on the chart
 const FAR = 3.4; // meters from the eye to a body in space
 
@@ -153,7 +154,7 @@ export class TimeView {
 
   draw() {
     const { context, width, height } = cleared(this.canvas);
-    const rows = [["named", ({ p }) => bestOf(p)]];
+    const rows = [["named", ({ p }) => namedBy(p, this.about)]];
     if (this.answers.some(({ truth }) => truth !== null)) rows.push(["done", ({ truth }) => truth]);
 
     const margin = 58;
@@ -254,6 +255,13 @@ export class TimeView {
 export function bestOf(p) {
   if (Number.isNaN(p[0])) return null;
   return p.indexOf(Math.max(...p));
+}
+
+// The action that is named; null if none is clear enough.
+export function namedBy(p, about) {
+  const best = bestOf(p);
+  const clear = best !== null && p[best] >= SURE && about.classes[best] !== about.nothing;
+  return clear ? best : null;
 }
 
 // One line with a bar for each class, in an order that stays.
