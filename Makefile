@@ -4,6 +4,7 @@
 # make soak          hours: kills of every command at 50 random moments each; the results go to results/scale
 # make lab           opens the notebooks in JupyterLab
 # make docs          the site in build/docs, from notebooks, pages and package; formulas need npm (node) once, for MathJax
+# make page          the demo as static files in build/page, which run in a browser; needs npm. RUN=FOLDER: another network for it
 # make report        nbs/report.ipynb as a paper: build/report/report.html, and report.pdf where Chromium is
 # make release       wheel in dist/, checked, with its changelog entry and the tag to set; nothing is pushed
 # make hooks         for contributors: clean notebooks on save, check format and export before each commit
@@ -14,7 +15,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN    := $(VENV)/bin
 LAST   := $(BIN)/python -m last
 
-.PHONY: demo demo-teacher test soak lab docs report release node hooks clean
+.PHONY: demo demo-teacher test soak lab docs page report release node hooks clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -57,13 +58,18 @@ docs: $(VENV)/.installed-docs node
 	$(BIN)/python -m sphinx -q -E -b html build/docs-source build/docs
 	@echo "done: open build/docs/index.html"
 
+RUN ?= core15
+
+page: $(VENV)/.installed-export node
+	$(BIN)/python tools/page.py $(RUN) build/page
+
 report: $(VENV)/.installed-docs node
 	$(BIN)/python tools/paper.py build/report
 
 release: $(VENV)/.installed-dev
 	$(BIN)/python tools/release.py $(if $(TAG),--tag)
 
-# what the site and the checks in a browser take from npm, once
+# what the site, the page and the checks in a browser take from npm, once
 node: build/node/.installed
 build/node/.installed: tools/package.json
 	mkdir -p build/node
@@ -95,13 +101,17 @@ $(VENV)/.installed-teacher: settings.ini setup.py $(CONSTRAINTS)
 	$(call install,[teacher])
 	touch $(VENV)/.installed $@
 
+$(VENV)/.installed-export: settings.ini setup.py $(CONSTRAINTS)
+	$(call install,[export])
+	touch $(VENV)/.installed $@
+
 $(VENV)/.installed-docs: settings.ini setup.py $(CONSTRAINTS)
 	$(call install,[docs])
 	touch $(VENV)/.installed $@
 
 $(VENV)/.installed-dev: settings.ini setup.py $(CONSTRAINTS)
 	$(call install,[dev])
-	touch $(VENV)/.installed $(VENV)/.installed-teacher $(VENV)/.installed-docs $@
+	touch $(VENV)/.installed $(VENV)/.installed-teacher $(VENV)/.installed-export $(VENV)/.installed-docs $@
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -1,9 +1,15 @@
 """Chromium and node for the tests that need them."""
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -41,3 +47,21 @@ def run_node(script: str, *arguments, timeout: int = 120) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done.stdout
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    "A web server's answers, without its log."
+
+    def log_message(self, *arguments):
+        "Say nothing."
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    "The address at which a folder can be read meanwhile."
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()

@@ -2,20 +2,17 @@
 makes of it without a network."""
 
 import ast
-import functools
 import json
 import os
 import re
 import subprocess
 import sys
-import threading
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 import nbformat
 import pytest
-from browsing import NODE_MODULES, need_browser, run_node
+from browsing import NODE_MODULES, need_browser, run_node, served
 from conftest import ROOT
 from filelock import FileLock
 
@@ -200,16 +197,9 @@ def test_pages_show_no_flags_and_the_api_its_shapes(site):
     assert "(N, T, V, C)" in api and "costs no multiplication" in api
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        "Say nothing."
-
-
 @pytest.mark.timeout(600)
 def test_a_browser_shows_the_site_without_a_network(site):
     need_browser()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     pages = ["index.html", "start.html", "nbs/13_linear_attention.html", "nbs/report.html"]
     (site / "paper.html").write_text(
         paper.page(ROOT / "nbs/report.ipynb", paper.MATHJAX.read_text(encoding="utf-8")),
@@ -222,9 +212,8 @@ def test_a_browser_shows_the_site_without_a_network(site):
         "search.html?q=linear+attention",
     ]
     shots = os.environ.get("LAST_SHOTS", "-")
-    base = f"http://127.0.0.1:{server.server_port}/"
-    found = json.loads(run_node("pages.mjs", base, "1280,400", shots, *pages, timeout=400))
-    server.shutdown()
+    with served(site) as base:
+        found = json.loads(run_node("pages.mjs", base, "1280,400", shots, *pages, timeout=400))
 
     assert len(found) == 2 * len(pages)
     for page in found:
