@@ -45,7 +45,8 @@ def end_of(process, seconds=120):
     try:
         text, _ = process.communicate(timeout=seconds)
     finally:
-        process.kill()
+        process.terminate()  # torchrun ends its processes
+        process.wait(60)
     return process.returncode, text
 
 
@@ -168,6 +169,6 @@ def test_nodes_that_do_not_share_the_folder_are_told_so(place, recipe):
     train(replace(recipe, out=str(place / "node-0"), epochs=1), quiet=True)
     cfg = replace(recipe, out=str(place / "node-{rank}"), epochs=1)
     (place / "nodes.json").write_text(json.dumps([["train", asdict(cfg)]]), encoding="utf-8")
-    status, text = end_of(torchrun(HERE / "train_in_processes.py", place / "nodes.json"), 60)
+    status, text = end_of(torchrun(HERE / "train_in_processes.py", place / "nodes.json"))
     assert status != 0
     assert "process 0 goes on after epoch 1 and process 1 after epoch 0; --out must be" in text
