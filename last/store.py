@@ -309,10 +309,10 @@ def _entrance(cfg: PrepareConfig, dataset: Dataset) -> Entrance:
         target = target_skeleton(source, get_skeleton(cfg.as_skeleton))
     return Entrance(source, target, cfg.up)
 
-# %% ../nbs/07_store.ipynb #56e08aab
+# %% ../nbs/07_store.ipynb #eb4754fd
 PART = 256  # files in one part
 
-# %% ../nbs/07_store.ipynb #eb4754fd
+
 def _standing(cfg: PrepareConfig, report: Callable) -> Store | None:
     "The store that is there already, if it is whole; an error if something else is."
     out = Path(cfg.out)

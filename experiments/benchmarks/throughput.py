@@ -45,7 +45,8 @@ def steps(acc, state, task, loader, count: int) -> dict:
     "Run training steps; over several processes the slowest one's time counts."
     from last.batches import seed_of
 
-    waited, clips, step = 0.0, 0, 0
+    waited = 0.0  # seconds
+    clips, step = 0, 0
     state.model.train()
     began = start = time.perf_counter()
     while step < count:
