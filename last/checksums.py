@@ -169,6 +169,10 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
     except Exception as error:  # zipfile and numpy fail in many ways
         raise ParseError(f"{path}: not a readable .npz file ({error})") from None
 
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy hands over the bytes of what is no array
+            raise ParseError(f"{path}: not a readable .npz file ({name} in it is no array)")
+
     end = data.rindex(b"PK\x05\x06") + 20  # where the archive says how long its comment is
     if data[end : end + 2] != b"\0\0" and not is_sealed(data):
         raise ParseError(f"{path}: is damaged, it ends within its checksum")

@@ -257,6 +257,7 @@ def heed_sigterm() -> Iterator[None]:
     "Let SIGTERM end a command as Ctrl-C does, so that it saves what it has."
 
     def terminate(*_):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # schedulers often send a second one
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
@@ -267,7 +268,8 @@ def heed_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is terminate:  # otherwise the process is ending
+            signal.signal(signal.SIGTERM, before)
 
 
 def run_command(name: str, args: list[str]) -> str:

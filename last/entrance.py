@@ -102,6 +102,12 @@ def read_files(
     for path in paths:
         try:
             clips.append(reader.clip(path))
+        except (OSError, MemoryError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
+            raise OSError(
+                f"{path}: cannot be read now ({reason}); the file may be whole, so it is not "
+                "skipped: mend the cause, and the same command goes on"
+            ) from error
         except Exception as error:  # one file may never end a run, whatever is wrong with it
             if reader.strict and isinstance(error, ParseError):
                 raise

@@ -132,8 +132,11 @@ def read_utd_mhad(
     path = Path(path)
     info = parse_name(path.stem, UTD_NAME)
 
+    content = path.read_bytes()  # an error here is the disk's, and one below is the file's
     try:
-        data = loadmat(path)
+        data = loadmat(io.BytesIO(content))
+    except MemoryError:
+        raise
     except Exception as e:
         raise ParseError(f"{path}: not a readable .mat file ({type(e).__name__}: {e})") from None
 

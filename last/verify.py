@@ -16,6 +16,7 @@ from tyro.conf import Positional
 
 from .checksums import LISTING, damaged_files, is_sealed, load_npy, load_npz, read_listing
 from .core import Command, ParseError
+from .protocols import DATASETS
 from .store import Store
 
 # %% ../nbs/08_verify.ipynb #f4ce924a
@@ -30,22 +31,27 @@ class Verdict:
 
 
 def _verify_store(path: Path) -> Verdict:
-    "The listed files, and the hash of every clip."
+    "The listed files; clip by clip where points.npy is damaged, or no list names it."
     problems = damaged_files(path)
     try:
         store = Store(path)
     except (ParseError, FileNotFoundError) as error:
         return Verdict(path, "store", problems or [str(error)])
 
-    for i in tqdm(range(len(store)), f"{path.name}", unit="clip", leave=False, disable=None):
+    listing = read_listing(path) or {}
+    points = path / "points.npy"
+    is_whole = points.name in listing and not any(p.startswith(f"{points}:") for p in problems)
+    for i in tqdm(range(0 if is_whole else len(store)), path.name, unit="clip", disable=None):
         try:
             store[i]
         except ParseError as error:
             problems.append(str(error))
 
-    listed = (path / LISTING).is_file()
-    unchecked = "" if listed else "index and presence: prepared by an earlier version"
-    return Verdict(path, f"store of {len(store):,} clips", problems, unchecked)
+    what = f"store of {len(store):,} clips"
+    if store.meta["dataset"] not in DATASETS:
+        what += f" of {store.meta['dataset']!r}, a dataset that this version does not know"
+    unchecked = "" if listing else "index and presence: prepared by an earlier version"
+    return Verdict(path, what, problems, unchecked)
 
 
 def _verify_run(path: Path) -> Verdict:

@@ -1,17 +1,28 @@
 "Runs, scores and answers: a flipped byte, a cut, a file of another run; each is refused by name."
 
+import json
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
-from last.checksums import LISTING, check_listed, damaged_files, read_listing, write_listed
+from last.checksums import (
+    LISTING,
+    check_listed,
+    damaged_files,
+    list_files,
+    read_listing,
+    write_listed,
+)
 from last.core import ParseError
 from last.distillation import TeacherLogits
 from last.runs import RunInfo, load_run, trained_on
 from last.scores import Scores
-from last.store import toy_store
+from last.store import Store, toy_store
 from last.verify import VerifyConfig, show_verdicts, verify
 
 TRAINED = ROOT / "nbs/trained"
@@ -76,26 +87,44 @@ def test_a_run_without_a_list_is_read_as_before(run):
     use(run)
 
 
-def test_a_kill_between_list_and_file_leaves_a_whole_run(tmp_path):
-    file = tmp_path / "run/history.json"
-    write_listed(file, lambda part: part.write_text("old"))
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from last.checksums import write_listed
 
-    def killed(part):
-        part.write_text("new")
+moment = int(sys.argv[2])
+replace = os.replace
 
-    listing = read_listing(file.parent)
-    whole = file.read_bytes()
-    write_listed(file, killed)
-    new = read_listing(file.parent)
 
-    # the moment after the list was written and before the file was replaced
-    from last.checksums import _write_listing
+def killed(*names):
+    global moment
+    if moment == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(*names)
+    if moment == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    moment -= 2
 
-    _write_listing(file.parent, {file.name: listing[file.name] + new[file.name]})
-    for content in (whole, b"new"):
-        file.write_bytes(content)
+
+os.replace = killed
+write_listed(Path(sys.argv[1]), lambda part: part.write_text("new"))
+"""
+
+
+def test_a_kill_at_any_moment_of_writing_leaves_a_whole_run(tmp_path):
+    "Three files are renamed: the list with both checksums, the file, the list with one."
+    file, found = tmp_path / "run/history.json", []
+    for moment in range(7):
+        write_listed(file, lambda part: part.write_text("old"))
+        command = [sys.executable, "-c", KILLED, str(file), str(moment)]
+        status = subprocess.run(command).returncode
+        assert status == (-signal.SIGKILL if moment < 6 else 0)
+
         check_listed(file)
-    assert not damaged_files(file.parent)
+        assert not damaged_files(file.parent)
+        found.append((file.read_text(), len(read_listing(file.parent)[file.name])))
+    whole = [("old", 1), ("old", 2), ("old", 2), ("new", 2), ("new", 2), ("new", 1), ("new", 1)]
+    assert found == whole
 
 
 def flips_of(file, load):
@@ -148,3 +177,27 @@ def test_verify_says_what_is_whole_and_what_is_not(run, tmp_path):
     text = str(error.value)
     assert text.startswith("3 problems; 0 of 2 are whole\n")
     assert "last.safetensors: is damaged" in text and "clip 1 (toy001) is damaged" in text
+
+
+def test_verify_checks_a_store_of_an_unknown_dataset(tmp_path):
+    path = toy_store(tmp_path / "store", clips=6).path
+    file = path / "meta.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"dataset": "hands"}))
+    list_files(path, ["index.npz", "meta.json", "points.npy", "present.npy"])
+    cfg = VerifyConfig(str(path))
+    text = show_verdicts(cfg, verify(cfg))
+    assert text.endswith("store of 6 clips of 'hands', a dataset that this version does not know")
+
+    flip(path / "points.npy", 4000)
+    with pytest.raises(ParseError, match=r"2 problems; 0 of 1 are whole\n.*points.npy: is damaged"):
+        verify(cfg)
+
+
+def test_verify_reads_the_points_once(tmp_path, monkeypatch):
+    path = toy_store(tmp_path / "store", clips=6).path
+
+    def read_again(store, i):
+        pytest.fail("a clip of a file whose checksum fits is read again")
+
+    monkeypatch.setattr(Store, "__getitem__", read_again)
+    verify(VerifyConfig(str(path)))

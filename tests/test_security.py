@@ -5,12 +5,17 @@ import io
 import os
 import pickle
 import struct
+import zipfile
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
+from last import formats
+from last.checksums import load_npz
 from last.cli import read_yaml
 from last.core import ParseError
+from last.folders import STORE_FILES
 from last.formats import load_pickle, read_pyskl
 from last.onnx_files import check_onnx
 from last.store import Store, toy_store
@@ -50,6 +55,12 @@ def test_plain_data_of_every_protocol_is_read(tmp_path, protocol):
     assert found.keys() == data.keys()
     for key, value in data.items():
         assert np.array_equal(found[key], value), key
+
+
+def test_the_page_says_how_many_functions_a_pickle_may_name():
+    allowed = {builder.call for builder in formats._ALLOWED.values()}
+    assert len(allowed) == 7
+    assert "Only seven functions can be named" in (ROOT / "SECURITY.md").read_text()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -135,14 +146,36 @@ def test_names_that_grow_when_spelled_out_are_refused(tmp_path):
 # --- stores and archives
 
 
-@pytest.mark.parametrize("name", ["points.npy", "meta.json", "index.npz"])
+@pytest.mark.parametrize("name", STORE_FILES)
 def test_links_out_of_a_store_are_refused(tmp_path, name):
     store = toy_store(tmp_path / "store", clips=4)
     outside = tmp_path / name
-    os.replace(store.path / name, outside)
+    if (store.path / name).exists():
+        os.replace(store.path / name, outside)
     (store.path / name).symlink_to(outside)
     with pytest.raises(ParseError, match=f"{name} is a link"):
         Store(store.path)
+
+
+def test_names_in_an_archive_lead_nowhere(tmp_path, monkeypatch):
+    "An .npz is a zip: nothing in it is unpacked, not even a link or a path that leads up."
+    monkeypatch.chdir(tmp_path)
+    link = zipfile.ZipInfo("link.npy")
+    link.external_attr = 0o120777 << 16  # as `ln -s` makes it
+    buffer = io.BytesIO()
+    np.save(buffer, np.arange(3))
+    with zipfile.ZipFile("x.npz", "w") as file:
+        for name in ("../up.npy", "/tmp/absolute.npy"):
+            file.writestr(name, buffer.getvalue())
+    assert sorted(load_npz("x.npz")) == ["../up", "/tmp/absolute"]
+
+    with zipfile.ZipFile("link.npz", "w") as file:
+        file.writestr(link, "/etc/passwd")
+    with pytest.raises(
+        ParseError, match=r"link.npz: not a readable .npz file .link in it is no array"
+    ):
+        load_npz("link.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.npz", "x.npz"]
 
 
 def test_a_list_of_checksums_names_no_file_outside(tmp_path):

@@ -148,7 +148,7 @@ def test_missing_rows_are_damage(own):
     (own.path / "checksums.sha256").unlink()  # as an earlier version left it
     np.save(own.path / "present.npy", own.present[:-1])
     rows = len(own.points)
-    message = f"is damaged .expected {rows} rows, found {rows} of points and {rows - 1} of present"
+    message = rf"is damaged .present.npy: expected bool .{rows},., found bool .{rows - 1},"
     with pytest.raises(ParseError, match=message):
         Store(own.path)
 
@@ -159,6 +159,52 @@ def test_a_cut_file_is_damage(own, name):
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(ParseError, match=r"the store is damaged .*; prepare it again"):
         Store(own.path)
+
+
+@pytest.mark.parametrize("key", ["dataset", "classes", "skipped"])
+def test_a_meta_file_without_all_that_is_needed_is_damage(own, key):
+    (own.path / "checksums.sha256").unlink()
+    meta = json.loads((own.path / "meta.json").read_text())
+    del meta[key]
+    (own.path / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(ParseError, match=rf"damaged \(meta.json: expected {key} as .* found None"):
+        Store(own.path)
+
+
+@pytest.mark.parametrize(
+    "column, values, message",
+    [
+        ("offsets", [0, 5, 4], "expected clips that follow one another"),
+        ("frames", [5, 1 << 62, 7], "expected clips that follow one another"),
+        ("persons", [1, -2, 1], "expected clips with one person and one frame at least"),
+        ("labels", [0, 3, 0], "a class beyond the 3 that there are"),
+        ("labels", [0.0, 1.0, 2.0], "expected one whole number per clip in labels, found float64"),
+        ("names", ["a", "b"], "clip in labels, found int64"),
+    ],
+)
+def test_an_index_that_lies_is_damage(clips, tmp_path, column, values, message):
+    path = write_store(tmp_path / "s", clips[:3], "ntu25", ["a", "b", "c"]).path
+    (path / "checksums.sha256").unlink()
+    with np.load(path / "index.npz") as file:
+        columns = dict(file)
+    np.savez(path / "index.npz", **columns | {column: np.array(values)})
+    with pytest.raises(ParseError, match=message):
+        Store(path)
+
+
+def test_a_disk_that_does_not_answer_is_no_damage(own, monkeypatch):
+    def fail(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(last.store, "load_array", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        Store(own.path)
+
+
+def test_a_store_of_an_unknown_dataset_is_not_written(clips, tmp_path):
+    with pytest.raises(ValueError, match="unknown dataset 'ntu'; known: ntu60"):
+        write_store(tmp_path / "s", clips, "ntu25", dataset="ntu")
+    assert not (tmp_path / "s").exists()
 
 
 # files
@@ -253,6 +299,46 @@ def test_any_exception_of_a_reader_is_a_reason(cfg, monkeypatch):
         prepare(strict)
 
 
+class Flaky:
+    "Reads NTU's files, but for one, where the disk or the memory gives up."
+
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, path):
+        if path.stem == "S002C002P001R001A050":
+            raise self.error
+        return read_ntu(path)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()], ids=repr)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_that_may_be_whole_is_not_skipped(cfg, monkeypatch, error, workers):
+    row = DATASETS["ntu120"]
+    monkeypatch.setitem(DATASETS, "ntu120", replace(row, read=Flaky(error)))
+    monkeypatch.setattr(last.store, "PART", 4)  # more than one part, or there is no pool
+    what = "Input/output error" if error.args else "not enough memory"
+    message = rf"R001A050.skeleton: cannot be read now \({what}\); the file may be whole, so it is"
+    with pytest.raises(OSError, match=message):
+        prepare(replace(cfg, workers=workers))
+    assert not Path(cfg.out).exists()
+
+    monkeypatch.setitem(DATASETS, "ntu120", row)
+    assert len(prepare(cfg)) == 6
+
+
+def end_process(path):
+    os._exit(1)
+
+
+def test_a_pool_process_that_is_killed_is_said_in_a_sentence(cfg, monkeypatch):
+    row = DATASETS["ntu120"]
+    monkeypatch.setitem(DATASETS, "ntu120", replace(row, read=end_process))
+    monkeypatch.setattr(last.store, "PART", 4)
+    with pytest.raises(OSError, match="a process that parses files was killed, perhaps for lack"):
+        prepare(replace(cfg, workers=2))
+
+
 def test_a_class_beyond_the_table_is_a_reason(cfg, monkeypatch):
     row = replace(DATASETS["ntu120"], classes=tuple("abc"))
     monkeypatch.setitem(DATASETS, "ntu120", row)
@@ -340,6 +426,52 @@ def test_a_kill_between_two_names_loses_nothing(cfg):
     store = prepare(cfg)
     os.replace(store.path, store.path.with_name(store.path.name + ".before"))
     assert prepare(cfg).fingerprint == store.fingerprint
+
+
+def test_a_replaced_store_that_a_kill_left_behind_is_removed(cfg, tree):
+    "The kill came while the old store was being deleted: some of its files are gone."
+    store = prepare(cfg)
+    before = store.path.with_name(store.path.name + ".before")
+    before.mkdir()
+    (before / "points.npy").write_bytes(b"old")
+    ntu_file(tree, "S001C001P002R001A001")
+
+    words = []
+    assert len(prepare(cfg, words.append)) == 7
+    assert words[0] == f"removed {before}, which an interrupted command had replaced by {cfg.out}"
+    assert not before.exists()
+
+
+def test_what_is_called_before_and_is_no_store_stays(cfg, clips):
+    before = Path(f"{cfg.out}.before")
+    before.mkdir(parents=True)
+    (before / "thesis.tex").write_text("x")
+    with pytest.raises(FileExistsError, match=r"is in the way and no store, it has thesis\.tex"):
+        prepare(cfg)
+    with pytest.raises(FileExistsError, match=r"is in the way and no store, it has thesis\.tex"):
+        write_store(cfg.out, clips, "ntu25")
+    assert (before / "thesis.tex").read_text() == "x"
+
+
+def test_the_room_that_is_stated_is_the_room_that_is_asked_for(cfg, monkeypatch):
+    words = []
+    prepare(replace(cfg, dry_run=True), words.append)
+    assert "the store will take about 0.00 GB" in words[0]
+
+    monkeypatch.setattr(last.store, "_room", lambda work: (1.25, 2.5, 2.0))
+    prepare(replace(cfg, dry_run=True), words.append)
+    assert "about 1.25 GB, and 2.50 GB must be free while it is written (2.0 GB are)" in words[2]
+    with pytest.raises(OSError, match=r"2\.00 GB are free, and while the store is written 2\.50"):
+        prepare(cfg)
+    assert not list(Path(cfg.out).parent.glob("*.parts-*"))
+
+
+def test_parts_that_are_there_need_no_room_again(cfg):
+    work = last.store._Work(cfg, DATASETS["ntu120"], print)
+    size, room, _ = last.store._room(work)
+    assert room == pytest.approx(2 * size)
+    last.store._parse(work)
+    assert last.store._room(work)[:2] == (size, size)
 
 
 def test_a_damaged_part_is_parsed_again(cfg, monkeypatch):

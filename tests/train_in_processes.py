@@ -1,6 +1,7 @@
 "Started by torchrun: trains what a JSON file says, one run after the other, in all processes."
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ PHASES = {
 def main(file: str) -> None:
     for phase, settings in json.loads(Path(file).read_text(encoding="utf-8")):
         config, run = PHASES[phase]
+        settings["out"] = settings["out"].replace("{rank}", os.environ["RANK"])
         run(config_from_dict(config, settings), quiet=True)
 
 

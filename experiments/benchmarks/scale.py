@@ -8,7 +8,8 @@ the motion is a handful of synthetic performances cut and repeated, because only
 matters here. What it takes on the disk is stated before anything is written, and a disk without
 that much room is refused. Each size writes `scale_N.json`: files per core-second, peak memory of
 the parent and of a worker, disk, seconds to open the store and to the first batch, and random clips
-per second. Everything but the results is deleted, unless --keep names a folder.
+per second: once while each is checked, as in the first epoch, and once when all are known to be
+whole, as in those that follow. Everything but the results is deleted, unless --keep names a folder.
 """
 
 import argparse
@@ -116,9 +117,10 @@ opened = time.perf_counter() - began
 order = EpochOrder(len(store), 0)
 next(iter(make_loader(store, np.arange(len(store)), 64, 2, order=order)))
 first = time.perf_counter() - began
-numbers = np.random.default_rng(0).integers(0, len(store), 20_000)
+store = Store(sys.argv[1])  # no clip of it has been read yet
+numbers = np.random.default_rng(0).permutation(len(store))[:20_000]  # none twice
 speeds = []
-for _ in range(2):  # the second time the clips are known to be whole
+for _ in range(2):  # the first time every clip is checked, the second time it is known to be whole
     began = time.perf_counter()
     for n in numbers:
         store[n]

@@ -8,10 +8,15 @@ Clips have NTU's lengths. A step is what `train` does: load, preprocess, augment
 optimizer. `waiting` is the share of a step in which the loop waits for the loader; `model_only`
 repeats the steps with a batch that is there already, and `of_model_only` is the ratio of the two
 rates. Nothing is estimated for a machine that this was not run on.
+
+Several processes take the same number of steps, and one that fails or hangs ends all of them after
+--limit seconds at the latest.
 """
 
 import argparse
+import faulthandler
 import json
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -36,15 +41,15 @@ def make_store(folder: Path, clips: int):
     return write_store(folder, made, "ntu25", [str(c) for c in range(60)])
 
 
-def steps(acc, state, task, loader, seconds: float) -> dict:
-    "Run training steps for some seconds."
+def steps(acc, state, task, loader, count: int) -> dict:
+    "Run training steps; over several processes the slowest one's time counts."
     from last.batches import seed_of
 
-    waited, clips = 0.0, 0
-    began = time.perf_counter()
-    start, step = began, 0
+    waited = 0.0  # seconds
+    clips, step = 0, 0
     state.model.train()
-    while time.perf_counter() - began < seconds:
+    began = start = time.perf_counter()
+    while step < count:
         for raw, labels, numbers in loader:
             waited += time.perf_counter() - start
             g = torch.Generator().manual_seed(seed_of(0, step))
@@ -64,10 +69,15 @@ def steps(acc, state, task, loader, seconds: float) -> dict:
             if acc.device.type == "cuda":
                 torch.cuda.synchronize()
             start = time.perf_counter()
-            if start - began > seconds:
+            if step == count:
                 break
-    took = start - began
-    return {"clips_per_s": clips / took, "waiting": waited / took, "steps": step}
+    took = slowest(acc, start - began)
+    return {"clips_per_s": clips / took, "waiting": waited / took, "steps": step, "seconds": took}
+
+
+def slowest(acc, seconds: float) -> float:
+    "The longest time that any process has taken."
+    return acc.gather(torch.tensor([seconds], device=acc.device)).max().item()
 
 
 def measure(args: argparse.Namespace, store, model: str) -> dict:
@@ -88,10 +98,12 @@ def measure(args: argparse.Namespace, store, model: str) -> dict:
         order = SharedBatches(order, cfg.batch, acc.process_index, acc.num_processes)
     loader = task.loader(task.numbers, cfg.batch, order)
 
-    steps(acc, state, task, loader, args.seconds / 4)  # warm up
-    found = steps(acc, state, task, loader, args.seconds)
+    steps(acc, state, task, loader, 2)  # warm up
+    few = steps(acc, state, task, loader, 4)
+    count = max(4, math.ceil(4 * args.seconds / few["seconds"]))  # the same in all processes
+    found = steps(acc, state, task, loader, count)
     batch = next(iter(loader))
-    alone = steps(acc, state, task, [batch] * 1000, args.seconds)
+    alone = steps(acc, state, task, [batch] * 1000, count)
     found["model_only_clips_per_s"] = alone["clips_per_s"]
     found["of_model_only"] = found["clips_per_s"] / alone["clips_per_s"]
     found["hours_of_ntu120_xsub"] = args.epochs * NTU120_XSUB / found["clips_per_s"] / 3600
@@ -109,8 +121,10 @@ def main() -> None:
     parser.add_argument("--amp", default="no", choices=["no", "fp16", "bf16"])
     parser.add_argument("--device", default="")
     parser.add_argument("--clips", type=int, default=2000)
+    parser.add_argument("--limit", type=float, default=1800, help="seconds, for all of it")
     parser.add_argument("--out", help="results JSON to write")
     args = parser.parse_args()
+    faulthandler.dump_traceback_later(args.limit, exit=True)
 
     from last.core import environment, write_json
 
