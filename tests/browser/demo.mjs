@@ -58,6 +58,7 @@ async function shoot(tab, name, seconds) {
   await tab.evaluate((time) => {
     const video = document.querySelector(".stage video");
     video.pause();
+    video.controls = false;  // they would hide the feet
     video.currentTime = time;
   }, seconds);
   if (shots === "-") return;
