@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from tyro.conf import arg
 
-from .core import Command, ParseError
+from .core import Command, ParseError, find_run
 from .hdm05 import ACTIONS, CREDIT, RATE, read_pack
 from last.inference import (
     Prediction,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 class DemoConfig:
     "Open a page on this machine that names actions in samples, films and a webcam's recordings."
 
-    model: str  # a run's folder, or a file of `export`
+    model: str = "core15"  # a run's folder, a file of `export`, or the name of weights that ship
     port: int = 7860  # the page is http://127.0.0.1:7860
     browser: bool = True  # open the page, if there is a screen
     seconds: float = 20.0  # of a film that are looked at
@@ -132,7 +132,7 @@ class Sample:
             yield t / RATE, np.asarray(picture)
 
 # %% ../nbs/72_demo.ipynb #190f7c76
-ACTOR = "tr"  # whose clips are shown
+ACTOR = "mm"  # whose clips are shown; `core15` has not seen this person
 
 
 def actor(*words: str) -> Sample:
@@ -222,14 +222,15 @@ def ask(
 ) -> Result:
     "Look, name, draw."
     sample = SAMPLES.get(source, Path(source))
-    watcher = open_watcher(cfg.model, cfg.pose.people, cfg.window, cfg.step, cfg.pose.fps)
+    model, people = str(find_run(cfg.model)), cfg.pose.people
+    watcher = open_watcher(model, people, cfg.window, cfg.step, cfg.pose.fps)
     if isinstance(sample, Path):
         check_film(sample, cfg.megabytes)
         pose = replace(cfg.pose, estimator="mediapipe")
         sights, pictures = watch_people(source, pose), open_pictures(source, pose)
     else:
         made = sample()
-        sights, pictures = made.sights(cfg.pose.people), made.pictures()
+        sights, pictures = made.sights(people), made.pictures()
 
     return look(first_seconds(sights, cfg.seconds, tell), pictures, watcher)
 
@@ -554,13 +555,9 @@ def film_input(source: str, **options) -> "gradio.Video":
     "A film as it was sent: Gradio would take out the sound with a program that may be missing."
     import gradio as gr
 
-    class Film(gr.Video):
-        is_template = True
-
-        def preprocess(self, payload):
-            return payload and payload.path
-
-    return Film(sources=[source], include_audio=source == "upload", label="", **options)
+    film = gr.Video(sources=[source], include_audio=source == "upload", label="", **options)
+    film.preprocess = lambda payload: payload and payload.path
+    return film
 
 
 def answer(source: str, cfg: DemoConfig, tell: Callable) -> list:  # what the page's parts show
@@ -570,7 +567,7 @@ def answer(source: str, cfg: DemoConfig, tell: Callable) -> list:  # what the pa
     try:
         found = ask(source, cfg, tell)
         moment = Moment.of(found.prediction)
-        known = moment is not None and Path(cfg.model).is_dir()
+        known = moment is not None and find_run(cfg.model).is_dir()
         reason = explain(found, moment, cfg.model) if known else None
     except (ValueError, OSError, ImportError) as error:
         raise gr.Error(str(error).replace(source, "this film"), print_exception=False) from None
@@ -586,7 +583,7 @@ def build_page(cfg: DemoConfig) -> "gradio.Blocks":
     "The page, not yet open."
     import gradio as gr
 
-    watcher = open_watcher(cfg.model, 1, cfg.window, cfg.step)
+    watcher = open_watcher(str(find_run(cfg.model)), 1)
     about = f"A network for {len(watcher.classes)} classes, {watcher.skeleton.V} joints."
     with gr.Blocks(title="LAST", analytics_enabled=False, delete_cache=KEPT) as page:
         gr.Markdown(TITLE.format(about=about))

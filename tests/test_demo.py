@@ -17,30 +17,10 @@ from test_browser import free_port
 from last import demo
 from last.core import ParseError
 from last.demo import SAMPLES, DemoConfig, Moment, ask, check_film, explain, scene, sentences
-from last.hdm05 import ACTIONS, read_pack
-from last.joint_maps import map_joints
-from last.preprocessing import PreprocessConfig
 from last.skeletons import get_skeleton
-from last.store import write_store
-from last.training import TrainConfig, train
 
 CAUSAL = str(ROOT / "nbs/trained/hdm05_causal")
 NANO = str(ROOT / "nbs/trained/hdm05_nano")
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    "A causal network for the joints that MediaPipe finds; it has hardly learned anything."
-    folder = tmp_path_factory.mktemp("demo")
-    clips = read_pack()[:22]
-    for clip in clips:
-        clip.points = map_joints(clip.points, get_skeleton("hdm05"), get_skeleton("core15"))
-        clip.split = "train"
-    write_store(folder / "store", clips, "core15", tuple(ACTIONS.values()))
-    settings = dict(model="causal-nano", part="train", epochs=1, warmup=0, device="cpu")
-    pre = PreprocessConfig(frames=16, causal=True)
-    train(TrainConfig(f"{folder}/store", f"{folder}/run", "given", pre=pre, **settings), quiet=True)
-    return str(folder / "run")
 
 
 # questions and results
@@ -203,12 +183,12 @@ def write_webcam(path, pictures, rate=10):
 
 
 @pytest.fixture
-def watched(network, tmp_path):
+def watched(tmp_path):
     "`last demo` in a process of its own; its address, and what it talked to."
     need_browser()
     port, talks = free_port(), tmp_path / "talks"
     command = [sys.executable, str(ROOT / "tests/watched_demo.py"), str(talks)]
-    command += ["--model", network, "--port", str(port), "--no-browser"]
+    command += ["--port", str(port), "--no-browser"]
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
@@ -251,6 +231,7 @@ def test_people_try_it(watched, tmp_path):
     assert abs(told["sample"]["seconds"] - frames["an actor kicks"] / 30) < 0.1
     assert abs(told["phone"]["seconds"] - frames["a puppet squats"] / 30) < 0.1
     assert told["film"]["picture"] == told["webcam"]["picture"] == [640, 480]
+    assert "kick" in told["sample"]["text"].split("Milliseconds")[0]
     assert "pose" in told["film"]["text"] and "pose" not in told["sample"]["text"]
 
     for line in talks.read_text().splitlines():

@@ -1,6 +1,6 @@
 """`last demo`, with a list of everything outside of the process that it talks to.
 
-python tests/watched_demo.py LIST --model RUN --port PORT ...
+python tests/watched_demo.py LIST --port PORT ...
 """
 
 import sys
