@@ -50,6 +50,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "spot": "spotting.SPOT",
     "predict": "inference.PREDICT",
     "live": "inference.LIVE",
+    "demo": "demo.DEMO",
     "smoke": "smoke.SMOKE",
     "bench": "bench.BENCH",
 }
@@ -133,7 +134,7 @@ def take_config(args: list[str]) -> tuple[str, list[str]]:
 
 
 # commands whose --model is no row of `NETWORKS`
-OTHER_MODELS = ("teacher-finetune", "predict", "live")
+OTHER_MODELS = ("teacher-finetune", "predict", "live", "demo")
 
 
 def parse(
@@ -194,7 +195,7 @@ def check_early(name: str, args: list[str]) -> None:
             find_run(source)
         elif not Path(source).exists() and not (name == "predict" and is_camera(source)):
             raise FileNotFoundError(f"{source}: no such file or folder")
-    for path in given.get("model", [])[:1] if name in ("predict", "live") else ():
+    for path in given.get("model", [])[:1] if name in ("predict", "live", "demo") else ():
         find_run(path)
 
     for flag in ("model", "models") if name in ("train", "distill", "bench") else ():
