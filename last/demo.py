@@ -112,7 +112,7 @@ class Sample:
         everybody[0], places[0] = self.points, image[0]
         for t in range(T):
             shot = Shot(t / RATE, [], self.skeleton, SIZE)
-            yield Sight(shot, everybody[:, t], places[:, t])
+            yield Sight(shot, everybody[:, t], places[:, t], places[:, t])
 
     def pictures(self) -> Iterator[tuple[float, np.ndarray]]:
         "A body in front of a wall, with its times."
