@@ -54,6 +54,13 @@ def test_frames_of_another_rate_are_explained_as_they_were_read(tmp_path, monkey
     assert reason.fall[1] < 0.5  # with frames at half the rate, 0.94
 
 
+def test_another_answer_is_not_explained():
+    found = ask("an actor kicks", DemoConfig(CAUSAL))
+    moment = Moment.of(found.prediction)
+    found.prediction.probabilities[moment.person, moment.answer, moment.label] -= 0.5
+    assert explain(found, moment, CAUSAL) is None
+
+
 def test_nobody_and_lost_joints(monkeypatch):
     kick = demo.actor("kick")
     kick.points[:, 20] = np.nan  # the head
