@@ -301,7 +301,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'last.demo.fitting_samples': ('demo.html#fitting_samples', 'last/demo.py'),
                            'last.demo.look': ('demo.html#look', 'last/demo.py'),
                            'last.demo.open_page': ('demo.html#open_page', 'last/demo.py'),
-                           'last.demo.page_part': ('demo.html#page_part', 'last/demo.py'),
                            'last.demo.puppet': ('demo.html#puppet', 'last/demo.py'),
                            'last.demo.scene': ('demo.html#scene', 'last/demo.py'),
                            'last.demo.sentences': ('demo.html#sentences', 'last/demo.py')},

@@ -32,7 +32,7 @@ def test_what_is_explained_is_what_was_answered(model):
     moment = Moment.of(found.prediction)
     reason = explain(found, moment, model)
     answered = found.prediction.probabilities[moment.person, moment.answer, moment.label]
-    assert np.isclose(reason.fall[0], answered, atol=1e-3)  # its frames come by the clock
+    assert np.isclose(reason.fall[0], answered, atol=1e-4)
     assert found.prediction.classes[moment.label] == "kick" and reason.fall[1] < answered
 
     told = json.loads(scene(found, reason.values))
@@ -52,6 +52,13 @@ def test_frames_of_another_rate_are_explained_as_they_were_read(tmp_path, monkey
     answered = found.prediction.probabilities[moment.person, moment.answer, moment.label]
     assert np.isclose(reason.fall[0], answered, atol=0.02)  # part of a step is left over
     assert reason.fall[1] < 0.5  # with frames at half the rate, 0.94
+
+
+def test_another_answer_is_not_explained():
+    found = ask("an actor kicks", DemoConfig(CAUSAL))
+    moment = Moment.of(found.prediction)
+    found.prediction.probabilities[moment.person, moment.answer, moment.label] -= 0.5
+    assert explain(found, moment, CAUSAL) is None
 
 
 def test_nobody_and_lost_joints(monkeypatch):

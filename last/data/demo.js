@@ -1,3 +1,5 @@
+// Runs in the page of `last demo` (72_demo): draws the scene beside its film. Gradio gives it
+// `element`, `props` and `watch`.
 let loop = 0, turn = 0, held = false;
 const LINES = ["#7bd88f", "#ff7b72", "#b39ddb", "#ffd166", "#4dd0e1"];
 const COLORS = { left: "#1f77b4", right: "#ff7f0e", "": "#d0d4da" };
