@@ -320,7 +320,7 @@ def test_a_student_of_runs_records_them(taught, place, bones):
             r"t1: was trained with pre.causal False, .* has True",
         ),
         (dict(part="fit"), "clips that are not in the fit part of given"),
-        (dict(teachers=["nowhere"]), "nowhere: no run here"),
+        (dict(teachers=["nowhere"]), "nowhere: no such run or file"),
     ],
 )
 def test_teachers_that_cannot_teach_are_refused(taught, store, change, why):

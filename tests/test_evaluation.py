@@ -60,7 +60,7 @@ def test_clips_that_were_trained_on_are_refused(cfg, folder):
     [
         (dict(device="gpu"), "unknown device 'gpu'"),
         (dict(data="nowhere"), "no store here"),
-        (dict(run="nowhere"), "no run here"),
+        (dict(run="nowhere"), "no such run or file"),
         (dict(protocol="xsub"), "has no protocol 'xsub'"),
     ],
 )

@@ -261,7 +261,7 @@ def test_limits(precision, limit, key):
         (dict(int8=True), "--int8 needs --data"),
         (dict(int8=True, fp16=True), "choose one of --fp16 and --int8"),
         (dict(out="model.pt"), "ends in .onnx"),
-        (dict(run="none"), "no run here"),
+        (dict(run="none"), "no such run or file"),
     ],
 )
 def test_bad_settings_are_refused(one, tmp_path, change, message):

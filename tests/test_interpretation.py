@@ -639,7 +639,7 @@ def test_damaged_files_and_near_names(hdm05, nano, tmp_path, capsys):
     for command, words in (
         ([str(NANO), NAME.replace("029", "29")], f"did you mean {NAME}"),
         ([str(NANO), NAME, "--label", "kik"], "did you mean kick"),
-        ([str(tmp_path / "no_run"), NAME], "no such file or folder"),
+        ([str(tmp_path / "no_run"), NAME], "no such run or file"),
     ):
         assert main(["explain", *command, *out]) == 2
         assert words in capsys.readouterr().err

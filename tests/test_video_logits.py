@@ -96,7 +96,7 @@ def test_an_unreadable_video_is_listed_and_the_others_are_answered(cfg, place, t
     "change, why",
     [
         (dict(runs=[]), "no runs given"),
-        (dict(runs=["nowhere"]), "no run here"),
+        (dict(runs=["nowhere"]), "no such run or file"),
         (dict(verify=True), "no answers here yet"),
         (dict(videos="nowhere"), "no such folder"),
     ],
