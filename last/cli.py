@@ -50,6 +50,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "spot": "spotting.SPOT",
     "predict": "inference.PREDICT",
     "live": "inference.LIVE",
+    "teach": "teach.TEACH",
     "smoke": "smoke.SMOKE",
     "bench": "bench.BENCH",
 }
