@@ -51,6 +51,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "predict": "inference.PREDICT",
     "live": "inference.LIVE",
     "demo": "demo.DEMO",
+    "teach": "teach.TEACH",
     "smoke": "smoke.SMOKE",
     "bench": "bench.BENCH",
 }
