@@ -185,7 +185,8 @@ def measure(features: Features, head: nn.Linear, action: str, judges: tuple[int,
     classes = [*features.classes[:place], action, *features.classes[place:]]
     before = events_of(features, features.head, features.classes)
     after = events_of(features, head, classes)
-    new, old, strange, puppets = [], [], [], []
+    new, old = [], []
+    strange, puppets = [], []
     for clip, was, now in zip(features.clips, before, after):
         name = NAMES[clip.label]
         if name == NOTHING:

@@ -329,7 +329,8 @@ def record(
 ) -> Iterator[list[Sight]]:
     "What a camera shows in some stretches of time, each announced by a countdown."
     taken: list[Sight] = []
-    number, begins, told = 1, None, COUNTDOWN + 1
+    number, begins = 1, None
+    told = COUNTDOWN + 1
     for sight in sights:
         sight.shot.picture = None  # pictures would fill the memory
         now = sight.shot.time
@@ -346,7 +347,10 @@ def record(
         taken.append(sight)
         if now - begins >= seconds:
             yield taken
-            number, taken, begins, told = number + 1, [], now + COUNTDOWN, COUNTDOWN + 1
+            number += 1
+            taken = []
+            begins = now + COUNTDOWN
+            told = COUNTDOWN + 1
             if number > clips:
                 say("thank you")
                 return

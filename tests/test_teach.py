@@ -248,7 +248,7 @@ def test_a_film_as_the_camera(tmp_path, monkeypatch):
         (["new", "short.npy"], "short.npy: too short, somebody moves in 5 frames; expected 10"),
         (["new", "nobody.npy"], "nobody.npy: nobody in any of 20 frames"),
         (["new", "kinect.npy"], "ntu25 cannot become hdm05"),
-        (["new", "odd.npy"], "clips of 7 joints: say which with --joints"),
+        (["new", "odd.npy"], "7 joints, as no known skeleton has"),
         (["new", "up0.npy", "--run", "none"], "none: no such run or file"),
     ],
 )

@@ -41,13 +41,10 @@ async function result(tab, before = "") {
     const first = look(body);
     await new Promise((done) => setTimeout(done, 300));
     const second = look(body);
-    const copy = document.createElement("canvas");
-    copy.getContext("2d").drawImage(video, 0, 0, copy.width, copy.height);
     return {
       film: video.src,
       seconds: video.duration,
       picture: [video.videoWidth, video.videoHeight],
-      bright: look(copy).filter((x, i) => i % 4 < 3 && x > 60).length,
       drawn: [drawn(first), drawn(look(curves))],
       moved: first.some((x, i) => x !== second[i]),
       text: document.querySelector("#text").innerText,
