@@ -138,6 +138,10 @@ class Safe:
                 lost = lost_process(error)
                 try:
                     self.save()
+                except OSError:
+                    if isinstance(error, OSError):  # the disk is full: the first one says where
+                        raise error from None
+                    raise
                 except KeyboardInterrupt:
                     if lost != _OTHER:  # who starts several processes ends all when one is lost
                         raise
