@@ -38,15 +38,21 @@ async function result(tab, before = "") {
     const [body, curves] = document.querySelectorAll(".stage canvas");
     const look = (c) => c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
     const drawn = (pixels) => pixels.filter((x, i) => i % 4 === 3 && x).length;
-    const first = look(body);
-    await new Promise((done) => setTimeout(done, 300));
-    const second = look(body);
+    const differ = (one, other) => one.some((x, i) => x !== other[i]);
+    let first, second;
+    // a busy machine draws its first picture late, and a film may begin without anybody
+    for (let tries = 0; tries < 40; tries++) {
+      first = look(body);
+      await new Promise((done) => setTimeout(done, 500));
+      second = look(body);
+      if (drawn(first) > 500 && drawn(look(curves)) > 500 && differ(first, second)) break;
+    }
     return {
       film: video.src,
       seconds: video.duration,
       picture: [video.videoWidth, video.videoHeight],
       drawn: [drawn(first), drawn(look(curves))],
-      moved: first.some((x, i) => x !== second[i]),
+      moved: differ(first, second),
       text: document.querySelector("#text").innerText,
       wider: document.documentElement.scrollWidth - window.innerWidth,
     };
