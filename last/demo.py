@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SIZE', 'CLOTH', 'SKIN', 'ACTOR', 'PHOTOGRAPH', 'SAMPLES', 'CONTAINERS', 'MOST_RATE', 'SPAN', 'HELD', 'SAME', 'STAGE',
            'LOOK', 'SCRIPT', 'QUEUE', 'KEPT', 'TITLE', 'OPEN', 'HOSTS', 'DEMO', 'DemoConfig', 'bodies', 'Sample',
-           'actor', 'puppet', 'check_film', 'first_seconds', 'Result', 'ask', 'look', 'Moment', 'Reason', 'at_rate',
-           'explain', 'sentences', 'bars', 'curves', 'scene', 'film_input', 'answer', 'build_page', 'fitting_samples',
-           'Doors', 'open_page', 'demo']
+           'actor', 'puppet', 'check_film', 'first_seconds', 'Result', 'ask', 'look', 'Moment', 'Reason', 'explain',
+           'sentences', 'bars', 'curves', 'scene', 'film_input', 'answer', 'build_page', 'fitting_samples', 'Doors',
+           'open_page', 'demo']
 
 # %% ../nbs/72_demo.ipynb #d9d299c2
 import base64
@@ -35,9 +35,8 @@ from .pose import PoseConfig, Shot, Sight, open_pictures, watch_people
 from .protocols import NOTHING
 from .puppet import CLASSES
 from .skeletons import Skeleton, get_skeleton, plain_name, side_of
-from .streaming import Resampler
 from .synthetic import Capsule, film, paint, perform
-from .watchers import Watcher, fit_joints, open_watcher
+from .watchers import Watcher, at_rate, even_frames, fit_joints, open_watcher
 
 if TYPE_CHECKING:
     import gradio
@@ -284,18 +283,6 @@ class Reason:
     fall: tuple[float, float]  # probability, and with these joints held still
 
 
-def at_rate(
-    times: np.ndarray,  # (T,) seconds
-    points: np.ndarray,  # (M, T, V, 3)
-    rate: float,  # frames per second
-) -> tuple[np.ndarray, np.ndarray]:  # (T',) seconds, (M, T', V, 3)
-    "Frames as the network was fed with them."
-    resampler = Resampler(rate)
-    frames = zip(times, points.swapaxes(0, 1))
-    even = [pair for time, frame in frames for pair in resampler.push(time, frame)]
-    return np.array([time for time, _ in even]), np.stack([frame for _, frame in even], 1)
-
-
 def explain(
     found: Result,
     moment: Moment,
@@ -311,11 +298,13 @@ def explain(
     run, prediction = load_run(model), found.prediction
     people = [moment.person] if len(prediction.probabilities) > 1 else range(len(found.points))
     people = [m for m in people if np.isfinite(found.points[m]).any()]
-    time = prediction.times[moment.answer] + 1e-6
-    start, end = np.searchsorted(prediction.frames, (time - (2 * prediction.lag or SPAN), time))
-    times, clip = at_rate(
-        prediction.frames[start:end], found.points[people, start:end], run.pipeline.pre.rate
-    )
+    time = prediction.times[moment.answer]
+    span = 2 * prediction.lag or SPAN
+    start, end = np.searchsorted(prediction.frames, (time - span - 1e-6, time + 1e-6))
+    fed = at_rate if prediction.stream else even_frames
+    frames = found.points[people, start:end].swapaxes(0, 1)
+    times, clip = fed(prediction.frames[start:end], frames, run.pipeline.pre.rate)
+    clip = clip.swapaxes(0, 1)  # (M, T', V, 3)
 
     x, mask = run.pipeline.clips([clip])
     shares = integrated_gradients(run.model, x, mask, torch.tensor([moment.label]))[0]

@@ -32,7 +32,7 @@ def test_what_is_explained_is_what_was_answered(model):
     moment = Moment.of(found.prediction)
     reason = explain(found, moment, model)
     answered = found.prediction.probabilities[moment.person, moment.answer, moment.label]
-    assert np.isclose(reason.fall[0], answered, atol=1e-3)  # its frames come by the clock
+    assert np.isclose(reason.fall[0], answered, atol=1e-4)
     assert found.prediction.classes[moment.label] == "kick" and reason.fall[1] < answered
 
     told = json.loads(scene(found, reason.values))
