@@ -165,9 +165,9 @@ def test_names_in_an_archive_lead_nowhere(tmp_path, monkeypatch):
     buffer = io.BytesIO()
     np.save(buffer, np.arange(3))
     with zipfile.ZipFile("x.npz", "w") as file:
-        for name in ("../up.npy", "/tmp/absolute.npy"):
+        for name in ("../up.npy", "/absolute.npy"):
             file.writestr(name, buffer.getvalue())
-    assert sorted(load_npz("x.npz")) == ["../up", "/tmp/absolute"]
+    assert sorted(load_npz("x.npz")) == ["../up", "/absolute"]
 
     with zipfile.ZipFile("link.npz", "w") as file:
         file.writestr(link, "/etc/passwd")
