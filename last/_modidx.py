@@ -219,6 +219,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'last.core._convert': ('core.html#_convert', 'last/core.py'),
                            'last.core._cpu_info': ('core.html#_cpu_info', 'last/core.py'),
                            'last.core._version': ('core.html#_version', 'last/core.py'),
+                           'last.core.autocast': ('core.html#autocast', 'last/core.py'),
                            'last.core.cannot_write': ('core.html#cannot_write', 'last/core.py'),
                            'last.core.check_settings': ('core.html#check_settings', 'last/core.py'),
                            'last.core.config_from_dict': ('core.html#config_from_dict', 'last/core.py'),

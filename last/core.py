@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'ParseError', 'EmptyClipError', 'check_settings', 'config_from_dict', 'write_atomic', 'cannot_write',
-           'write_json', 'pick_device', 'cpu_name', 'has_bf16', 'usable_precision', 'environment', 'find_run',
-           'Command']
+           'write_json', 'pick_device', 'cpu_name', 'has_bf16', 'usable_precision', 'autocast', 'environment',
+           'find_run', 'Command']
 
 # %% ../nbs/00_core.ipynb #dc67effa
 import contextlib
@@ -217,6 +217,17 @@ def usable_precision(
         raise ValueError("fp16 needs a GPU; on a CPU use --amp no or bf16")
 
     return amp if has_bf16() else "no"
+
+
+def autocast(
+    amp: str,  # no, fp16 or bf16
+    device: str,  # cpu or cuda
+) -> contextlib.AbstractContextManager:
+    "Forward passes in this precision, where the device has it."
+    import torch
+
+    kind = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(usable_precision(amp, device))
+    return torch.autocast(device, kind, enabled=kind is not None)
 
 # %% ../nbs/00_core.ipynb #9beeb8c7
 def _commit() -> str:

@@ -25,9 +25,9 @@ from .checksums import load_npz, save_npz
 from last.core import (
     Command,
     ParseError,
+    autocast,
     environment,
     pick_device,
-    usable_precision,
     write_json,
 )
 from .pipeline import Pipeline
@@ -412,10 +412,7 @@ class SameView:
     ) -> Tensor:  # (N, classes)
         "Mean logits of the teachers, each in its own stream of the same view."
         answers = []
-        kind = raw.device.type
-        amp = usable_precision(self.amp, kind)
-        dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(amp)
-        with torch.inference_mode(), torch.autocast(kind, dtype, enabled=dtype is not None):
+        with torch.inference_mode(), autocast(self.amp, raw.device.type):
             for network, pipeline in zip(self.networks, self.pipelines):
                 g.set_state(state)
                 x, mask, _ = pipeline(raw, None, g)

@@ -328,7 +328,7 @@ def make_accelerator(cfg: Any) -> "Accelerator":
 
 # %% ../nbs/31_training.ipynb #8d3622d4
 def needs_whole_batches(cfg: Any, model: nn.Module) -> None:
-    "An error for what looks at the other clips of a batch: several processes would not share it."
+    "An error for what looks at other clips of a batch, or draws numbers for the whole of it."
     aug = getattr(cfg, "aug", None)
     mixed = aug is not None and (aug.untrimmed_p > 0 or aug.webcam_p > 0)
     if mixed or getattr(model, "carry", 0) > 0:

@@ -24,7 +24,15 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from .checksums import load_npy, save_npy
-from .core import Command, ParseError, environment, pick_device, write_atomic, write_json
+from last.core import (
+    Command,
+    ParseError,
+    autocast,
+    environment,
+    pick_device,
+    write_atomic,
+    write_json,
+)
 from .distillation import TeacherLogits
 from .runs import trained_on
 from .scores import Scores, metrics
@@ -240,9 +248,8 @@ def answer_batch(
     device: str,
 ) -> tuple[np.ndarray, np.ndarray]:  # logits (B, classes), features (B, F), float32
     "One forward pass."
-    kind = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(amp)
     batch = torch.stack(videos).to(device)
-    with torch.autocast(device.partition(":")[0], kind, enabled=kind is not None):
+    with autocast(amp, device.partition(":")[0]):
         features = model.get_features(normalize_video(batch))
         logits = model.head(features)
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from last.augmentation import AugmentConfig
 from last.batches import make_loader, predict
 from last.cli import main
 from last.core import check_settings
@@ -405,6 +406,7 @@ def test_several_processes_refuse_what_needs_whole_batches(tmp_path):
         needs_whole_batches(cfg, network)
 
     network.carry = 0.0
-    cfg.aug.untrimmed_p = 0.5
-    with pytest.raises(ValueError, match="in one process"):
-        needs_whole_batches(cfg, network)
+    for setting in ("untrimmed_p", "webcam_p"):
+        cfg.aug = AugmentConfig(**{setting: 0.5})
+        with pytest.raises(ValueError, match="in one process"):
+            needs_whole_batches(cfg, network)
