@@ -81,6 +81,7 @@ function nextPicture(video) {
 }
 
 async function* videoShots(video) {
+  const mine = playing;
   const picture = document.createElement("canvas");
   const context = picture.getContext("2d");
   finder.cleanState();
@@ -102,6 +103,7 @@ async function* videoShots(video) {
 
     const since = performance.now();
     const person = await finder.find(picture, size, time);
+    if (mine !== playing) return; // its milliseconds are not those of the source that is shown now
     spent("pose", since);
     const { joints = null, image = null } = person ?? {};
     yield { time, joints, picture, image, truth: null, late: false };

@@ -210,4 +210,4 @@ def test_a_webcam_shows_a_person(built, tmp_path):
     assert named["left shoulder"][0] < named["right shoulder"][0]
     assert named["head"][1] > named["neck"][1]
     assert 0.3 < named["head"][2] < 3, "meters before the camera"
-    assert tried["after"].startswith("Actor ")  # a sample again; on a slow machine the next one
+    assert tried["after"].startswith("Actor 5")
