@@ -296,7 +296,7 @@ def clip_of(
     pre, skeleton = run.info.pre, run.info.skeleton
     resampler, frames = Resampler(pre.rate), []
     for sight in sights:
-        points = fit_joints(sight.points, sight.image, sight.shot.skeleton, skeleton)
+        points = fit_joints(sight.points, sight.flat, sight.shot.skeleton, skeleton)
         frames += [frame for _, frame in resampler.push(sight.shot.time, points)]
     if not frames:
         raise ParseError(f"{source}: no frames in it")
@@ -520,7 +520,7 @@ def describe(cfg: TeachConfig, taught: Taught) -> str:
     lines.append(f"{right} of its own clips are recognized when they end")
     lines.append(f"windows of known clips: {before:.1f} % right before, {after:.1f} % now")
     if len(taught.frames) < 3:
-        lines.append("note: three to five clips were measured; fewer may not do")
+        lines.append("note: fewer than three clips may not show what they have in common")
     lines.append(f"try it: python -m last live --model {cfg.out}")
     return "\n".join(lines)
 
