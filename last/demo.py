@@ -6,8 +6,8 @@
 __all__ = ['SIZE', 'CLOTH', 'SKIN', 'ACTOR', 'PHOTOGRAPH', 'SAMPLES', 'CONTAINERS', 'MOST_RATE', 'SPAN', 'HELD', 'SAME', 'STAGE',
            'LOOK', 'SCRIPT', 'QUEUE', 'KEPT', 'TITLE', 'OPEN', 'HOSTS', 'DEMO', 'DemoConfig', 'bodies', 'Sample',
            'actor', 'puppet', 'check_film', 'first_seconds', 'Result', 'ask', 'look', 'Moment', 'Reason', 'explain',
-           'sentences', 'bars', 'curves', 'scene', 'film_input', 'answer', 'build_page', 'fitting_samples', 'Doors',
-           'open_page', 'demo']
+           'cost', 'sentences', 'bars', 'curves', 'scene', 'film_input', 'answer', 'build_page', 'fitting_samples',
+           'Doors', 'open_page', 'demo']
 
 # %% ../nbs/72_demo.ipynb #d9d299c2
 import base64
@@ -321,13 +321,23 @@ def explain(
     return Reason(values, [run.info.skeleton.joints[j] for j in first], (fall[0], fall[-1]))
 
 # %% ../nbs/72_demo.ipynb #dd9fbe7b
+def cost(prediction: Prediction, sample: bool) -> str:
+    "What a frame cost, in words."
+    spent = prediction.seconds.items()
+    each = {part: 1000 * seconds / len(prediction.frames) for part, seconds in spent}
+    shown = [f"{part} {ms:.1f}" for part, ms in each.items() if not sample or part == "network"]
+    carried = " (a sample carries its joints)" if sample else ""
+    return f"Milliseconds per frame: {', '.join(shown)}{carried}"
+
+
 def sentences(found: Result, reason: Reason | None, sample: bool) -> str:
     "What was found and what it cost, as Markdown."
     prediction = found.prediction
     moment = Moment.of(prediction)
     if moment is None:
-        seen = prediction.seen.any(0).mean()
-        return f"Somebody is seen in {100 * seen:.0f} % of the frames: too little for an answer."
+        seen = 100 * prediction.seen.any(0).mean()
+        words = f"Somebody is seen in {seen:.0f} % of the frames, but not whole enough or not long"
+        return f"{words} enough for an answer: do the hips show?\n\n{cost(prediction, sample)}"
 
     name = prediction.classes[moment.label]
     events = [f"**{e.label}** at {e.start:.1f} s" for e in prediction.events(moment.person)]
@@ -336,12 +346,7 @@ def sentences(found: Result, reason: Reason | None, sample: bool) -> str:
         before, after = (100 * p for p in reason.fall)
         text = f"For {name} spoke: {', '.join(reason.joints)}. With these held still,"
         lines.append(f"{text} {before:.0f} % become {after:.0f} %.")
-    spent = prediction.seconds.items()
-    each = {part: 1000 * seconds / len(prediction.frames) for part, seconds in spent}
-    shown = [f"{part} {ms:.1f}" for part, ms in each.items() if not sample or part == "network"]
-    carried = " (a sample carries its joints)" if sample else ""
-    lines.append(f"Milliseconds per frame: {', '.join(shown)}{carried}")
-    return "\n\n".join(lines)
+    return "\n\n".join([*lines, cost(prediction, sample)])
 
 
 def bars(prediction: Prediction, moment: Moment) -> dict[str, float]:

@@ -280,7 +280,7 @@ def describe(prediction: Prediction, top: int = 5) -> str:
         events = ", ".join(f"{e.label} at {e.start:.1f} s" for e in prediction.events(person))
         parts.append("\n".join([title, timeline(prediction, person, top), events]).rstrip())
     if not parts:
-        parts = ["nobody was seen long enough for an answer"]
+        parts = ["nobody was seen whole enough and long enough for an answer (do the hips show?)"]
 
     frames = len(prediction.frames)
     spent = ", ".join(f"{k} {1000 * s / frames:.1f}" for k, s in prediction.seconds.items())

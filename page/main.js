@@ -1,7 +1,7 @@
 // Where frames come from, and what happens with each of them.
 
 import { PoseFinder } from "./pose.js";
-import { StreamingRecognizer } from "./stream.js";
+import { StreamingRecognizer, wholeEnough } from "./stream.js";
 import { bestOf, ClassList, drawPicture, namedBy, SpaceView, TimeView } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -115,7 +115,8 @@ async function* videoShots(video) {
 async function show(shot, mirrored) {
   const nobody = new Float32Array(3 * about.skeleton.joints.length).fill(NaN);
   const since = performance.now();
-  const p = await recognizer.forwardStep(shot.joints ?? nobody, shot.time);
+  const asked = wholeEnough(shot.joints, about) ? shot.joints : nobody;
+  const p = await recognizer.forwardStep(asked, shot.time);
   spent("network", since);
   chart.push(shot.time, p, shot.truth);
   shown = { shot, p, mirrored };

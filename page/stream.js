@@ -15,6 +15,14 @@ export function between(a, b, share) {
   return mixed;
 }
 
+// Is so much of a body seen that one may ask about it? As `last.watchers.whole_enough`.
+export function wholeEnough(joints, about) {
+  if (joints === null) return false;
+  const seen = (joint) => [0, 1, 2].every((k) => Number.isFinite(joints[3 * joint + k]));
+  const count = about.skeleton.joints.filter((_, joint) => seen(joint)).length;
+  return count >= about.enough * about.skeleton.joints.length && about.root.every(seen);
+}
+
 // Frames at any moments to frames at a fixed rate.
 export class Resampler {
   constructor(rate, longestGap) { // frames per second; seconds that may be bridged

@@ -70,7 +70,7 @@ def test_nobody_and_lost_joints(monkeypatch):
     monkeypatch.setitem(demo.SAMPLES, "lost", lambda: kick)
     found = ask("lost", DemoConfig(NANO))
     assert Moment.of(found.prediction) is None
-    assert "too little for an answer" in sentences(found, None, sample=True)
+    assert "not whole enough" in sentences(found, None, sample=True)
 
     told = json.loads(scene(found, None))
     assert told["points"][0][-1][0] == [None] * 3 and told["curves"] == []

@@ -12,6 +12,7 @@ from camera_films import needs_mediapipe, read, slide, write, write_sound
 from conftest import ROOT
 
 import last
+from last import watchers
 from last.cli import main
 from last.core import EmptyClipError, ParseError
 from last.hdm05 import read_pack
@@ -45,6 +46,7 @@ from last.watchers import (
     even_frames,
     fit_joints,
     open_watcher,
+    whole_enough,
 )
 
 NANO, CAUSAL = (str(ROOT / "nbs/trained" / name) for name in ("hdm05_nano", "hdm05_causal"))
@@ -365,7 +367,7 @@ def test_nobody_is_said_to_be_nobody():
     lost = made([0.5], [[np.nan, np.nan]])
     assert lost.people() == [] and lost.top() == [] and lost.events() == []
     cfg = PredictConfig("film.mp4", "run")
-    assert "nobody was seen long enough" in show_prediction(cfg, lost)
+    assert "nobody was seen whole enough" in show_prediction(cfg, lost)
     p = np.float32([[0.9, 0.1]])
     assert names_now(p, np.array([False, False]), ["one", "two"]) == [[]]
     assert names_now(p, np.array([False, True]), ["one", "two"])[0][0][0] == "one"
@@ -471,7 +473,33 @@ def test_films_are_checked_before_the_work(tmp_path, monkeypatch, film, message)
 
 
 @needs_mediapipe
-def test_a_film(folder):
+def test_a_portrait_is_named_nothing(folder):
+    "Half a body is not asked about: whatever a network said of it would be nonsense."
+    film = write(folder / "portrait.mp4", [slide(12 * t) for t in range(10)])
+    cfg = PredictConfig(str(film))
+    result = predict(cfg)
+    assert result.seen.mean() > 0.4 and result.people() == []
+    assert "nobody was seen whole enough" in show_prediction(cfg, result)
+
+
+def test_feet_may_be_out_of_the_picture_and_hips_may_not():
+    core = get_skeleton("core15")
+    bodies = np.zeros((3, core.V, 3))
+    bodies[0, [core.joints.index(f"{side} ankle") for side in ("left", "right")]] = np.nan
+    bodies[1, core.joints.index("mid hip")] = np.nan
+    bodies[2, 7:] = np.nan
+    assert np.isfinite(whole_enough(bodies, core)).any((1, 2)).tolist() == [True, False, False]
+
+    heard = []
+    watcher = ClipWatcher(recorder(heard), 0.0, 0.5, 30.0)
+    for t in range(5):
+        watcher.push(t / 30, bodies[1:2])
+    assert np.isnan(watcher.finish()[1]).all() and heard == []
+
+
+@needs_mediapipe
+def test_a_film(folder, monkeypatch):
+    monkeypatch.setattr(watchers, "whole_enough", lambda points, _: points)  # not only portraits
     film = write(folder / "film.mp4", [slide(12 * t) for t in range(10)])
     cfg = PredictConfig(str(film), f"{folder}/run", window=0.4, overlay=f"{folder}/seen.mp4")
     cfg.json = f"{folder}/seen.json"

@@ -20,6 +20,7 @@ from last.joint_maps import map_joints
 from last.pose import MediaPipe, Placement, PoseConfig
 from last.skeletons import get_skeleton
 from last.streaming import StreamingRecognizer
+from last.watchers import whole_enough
 
 sys.path.insert(0, str(ROOT / "tools"))
 import page
@@ -159,6 +160,10 @@ def test_landmarks_become_the_same_joints_as_in_python(tried):
             mapped = np.array(found[name], float).reshape(-1, dims)
             np.testing.assert_allclose(mapped, expected, rtol=1e-4, atol=1e-4)
 
+        body = map_joints(person.joints, MediaPipe.skeleton, CORE15)
+        assert found["enough"] == np.isfinite(whole_enough(body, CORE15)).any()
+
+    assert [found["enough"] for found in tried["people"]].count(True) == 1
     assert np.isfinite(mapped).all(), "the last one is seen as a whole"
 
 

@@ -26,6 +26,7 @@ from last.skeletons import get_skeleton
 from last.spotting import make_stream
 from last.store import PrepareConfig, Store, prepare
 from last.streaming import FORGOTTEN, LONGEST_GAP, file_stepper
+from last.watchers import ENOUGH
 
 ROOT = Path(__file__).parent.parent
 NODE = ROOT / "build/node/node_modules"
@@ -68,6 +69,8 @@ def facts_of(run: Run, step: Path) -> dict:
         state=[list(shape) for shape in stepper.shapes],
         longest_gap=LONGEST_GAP,
         forgotten=FORGOTTEN,
+        enough=ENOUGH,
+        root=list(stepper.skeleton.root),
         parameters=sum(p.numel() for p in run.model.parameters()),
         pose=pose,
     )

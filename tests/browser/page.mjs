@@ -74,13 +74,16 @@ async function trySample(given) {
   // the same landmarks
   found.people = await tab.evaluate(async ({ landmarks, size }) => {
     const { personOf, Placement } = await import("./pose.js");
-    const { pose } = await (await fetch("model.json")).json();
+    const { wholeEnough } = await import("./stream.js");
+    const about = await (await fetch("model.json")).json();
+    const { pose } = about;
     const placement = new Placement(pose);
     return landmarks.map(({ time, image, world }) => {
       const named = (mark) => ({ x: mark[0], y: mark[1], z: mark[2], visibility: mark[3] });
       const marks = { poseLandmarks: image.map(named), poseWorldLandmarks: world.map(named) };
       const person = personOf(marks, size, time, placement, pose);
-      return { joints: [...person.joints], image: [...person.image] };
+      const enough = wholeEnough(person.joints, about);
+      return { joints: [...person.joints], image: [...person.image], enough };
     });
   }, given);
 
