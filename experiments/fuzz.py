@@ -3,6 +3,7 @@
     pip install -c constraints.txt -e ".[fuzz]"                 # atheris: coverage-guided, Linux
     python experiments/fuzz.py --reader ntu --seconds 600
     python experiments/fuzz.py --seconds 60                     # every reader in turn
+    python experiments/fuzz.py --plain --out results/scale/fuzz.json    # and count what was tried
 
 Without atheris (or with --plain), files are mutated at random. A reader may raise the errors that
 the command line shows in one line (ValueError, OSError), and nothing else. A file that breaks a
@@ -57,9 +58,11 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Callable]]:
     )
     from last.onnx_files import check_onnx
     from last.parsing import read_ntu
-    from last.runs import RunInfo
+    from last.pose import PoseConfig, video_pictures
+    from last.runs import RunInfo, load_run, load_weights
     from last.scores import Scores
     from last.store import Store, toy_store
+    from last.video import read_video
 
     points = np.random.default_rng(0).normal(size=(2, 4, 25, 3)).astype(np.float32)
 
@@ -124,6 +127,8 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Callable]]:
         RunInfo.read(path.parent)
 
     trained = Path(__file__).parent.parent / "nbs/trained/hdm05_nano"
+    weights = (trained / "last.safetensors").read_bytes()
+    network = load_run(trained).model
     return {
         "ntu": ("S001C001P001R001A001.skeleton", GOOD.encode(), read_ntu),
         "nw-ucla": ("a01_s01_e00_v01.json", json.dumps(ucla).encode(), read_nw_ucla),
@@ -153,9 +158,60 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Callable]]:
         "store-present": ("p.npy", (store / "present.npy").read_bytes(), in_store("present.npy")),
         "store-meta": ("m.json", (store / "meta.json").read_bytes(), in_store("meta.json")),
         "run": ("run/config.json", (trained / "config.json").read_bytes(), run_info),
+        "weights": ("w.safetensors", weights, lambda path: load_weights(network, path)),
+        "checkpoint": ("checkpoint.pt", *checkpoint_seed()),
         "yaml": ("x.yaml", b"lr: 0.1\npre: {frames: 8}\nrows:\n- a\n", read_yaml),
         "onnx": ("x.onnx", onnx_seed(), lambda path: check_onnx(str(path))),
+        "film": ("f.mp4", film_seed(), lambda path: exhaust(video_pictures(path, PoseConfig()))),
+        "teacher-video": ("f.mp4", film_seed(), lambda path: read_video(path, 4, 32)),
+        **keypoint_seeds(saved),
     }
+
+
+def checkpoint_seed() -> tuple[bytes, Callable]:
+    "A checkpoint of one layer, and what reads it into another."
+    import torch
+
+    from last.training import TrainConfig, TrainState, make_accelerator
+
+    acc = make_accelerator(TrainConfig("", "", "given", device="cpu"))
+
+    def fresh() -> TrainState:
+        layer = torch.nn.Linear(3, 3)
+        return TrainState(layer, None, layer, torch.optim.AdamW(layer.parameters()))
+
+    buffer = io.BytesIO()
+    torch.save(fresh().capture(acc), buffer)
+    return buffer.getvalue(), lambda path: fresh().load(acc, path)
+
+
+def film_seed() -> bytes:
+    "A second of colors."
+    from camera_films import quadrants, write
+
+    with tempfile.TemporaryDirectory() as folder:
+        return write(Path(folder) / "f.mp4", [quadrants(t) for t in range(15)]).read_bytes()
+
+
+def keypoint_seeds(saved: Callable) -> dict[str, tuple[str, bytes, Callable]]:
+    "Two frames of one person, as each program writes them."
+    from last.keypoints import read_keypoints
+
+    xy = np.random.default_rng(1).uniform(1, 99, (25, 2)).round(1)
+    x, y = xy[:17].T.tolist()
+    whole = np.c_[xy, np.ones(25)]
+    mmpose = {"keypoints": xy[:17].tolist(), "keypoint_scores": [1.0] * 17}
+    texts = {
+        "openpose": {"people": [{"pose_keypoints_2d": whole.ravel().tolist()}]},
+        "alphapose": [
+            {"image_id": f"{t}.jpg", "keypoints": whole[:17].ravel().tolist()} for t in range(2)
+        ],
+        "mmpose": [{"frame_id": t, "instances": [mmpose]} for t in range(2)],
+        "ultralytics": [[{"keypoints": {"x": x, "y": y, "visible": [1.0] * 17}}]] * 2,
+    }
+    files = {name: ("k.json", json.dumps(text).encode()) for name, text in texts.items()}
+    files["array"] = ("k.npz", saved(np.savez, keypoints=np.stack([whole[:17]] * 2)))
+    return {f"keypoints-{name}": (*file, read_keypoints) for name, file in files.items()}
 
 
 def onnx_seed() -> bytes:
@@ -265,6 +321,15 @@ def fuzz_guided(name: str, seconds: float, crashes: Path) -> None:
         atheris.Fuzz()
 
 
+def add_result(out: Path, reader: str, row: dict) -> None:
+    "One reader's row in the file of results."
+    from last.core import environment, write_json
+
+    rows = json.loads(out.read_text(encoding="utf-8"))["readers"] if out.is_file() else {}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(out, dict(readers=rows | {reader: row}, environment=environment()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--reader", help="default: all, one after the other")
@@ -272,6 +337,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--crashes", type=Path, default=Path("crashes"))
     parser.add_argument("--plain", action="store_true", help="mutate at random, without atheris")
+    parser.add_argument("--out", type=Path, help="results JSON, with --plain")
     args = parser.parse_args()
 
     if not args.reader:
@@ -280,6 +346,7 @@ def main() -> None:
         for name in names:
             words = ["--reader", name, "--seconds", args.seconds, "--seed", args.seed]
             words += ["--crashes", args.crashes, *(["--plain"] if args.plain else [])]
+            words += ["--out", args.out] if args.out else []
             subprocess.run([sys.executable, __file__, *map(str, words)], check=True)
         return
 
@@ -287,6 +354,8 @@ def main() -> None:
         tried = fuzz(args.reader, args.seconds, args.seed, args.crashes)
         how = "at random" if args.plain else "at random, because atheris is not installed"
         print(f"{args.reader}: {tried} files damaged {how}, each read or refused")
+        if args.out:
+            add_result(args.out, args.reader, dict(files=tried, seconds=args.seconds))
     else:
         fuzz_guided(args.reader, args.seconds, args.crashes)
 

@@ -1417,6 +1417,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'last.training.TrainState': ('training.html#trainstate', 'last/training.py'),
                                'last.training.TrainState.capture': ('training.html#trainstate.capture', 'last/training.py'),
                                'last.training.TrainState.load': ('training.html#trainstate.load', 'last/training.py'),
+                               'last.training.TrainState.restore': ('training.html#trainstate.restore', 'last/training.py'),
                                'last.training.TrainState.weights': ('training.html#trainstate.weights', 'last/training.py'),
                                'last.training.at_the_end': ('training.html#at_the_end', 'last/training.py'),
                                'last.training.batch_totals': ('training.html#batch_totals', 'last/training.py'),

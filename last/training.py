@@ -291,12 +291,19 @@ class TrainState:
             reason = str(e).partition(" (to read")[0]
             raise ParseError(f"{reason}; remove it to start over") from None
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            self.restore(acc, torch.load(path, map_location="cpu", weights_only=True))
         except Exception as e:
+            reason = f"no {e}" if isinstance(e, KeyError) else str(e).strip()
             raise ValueError(
-                f"{path}: not a readable checkpoint ({e}); remove it to start over"
+                f"{path}: not a readable checkpoint ({reason}); remove it to start over"
             ) from None
 
+    def restore(
+        self,
+        acc: "Accelerator",
+        state: dict,  # what `capture` returned
+    ) -> None:
+        "Take everything over, or raise what the pieces raise."
         acc.unwrap_model(self.model).load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema is not None:

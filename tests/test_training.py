@@ -207,6 +207,10 @@ def test_damaged_checkpoint_is_named(cfg, tmp_path):
     with pytest.raises(ValueError, match=r"checkpoint.pt: not a readable .* to start over"):
         train(cut, quiet=True)
 
+    torch.save({"model": {}}, file)
+    with pytest.raises(ValueError, match=r"checkpoint.pt: not a readable .*; remove it to start"):
+        train(cut, quiet=True)
+
 
 # --- patience
 
