@@ -17,21 +17,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
+from core15_store import PROTOCOL, name_here
 
 from last.causal_input import from_room
-from last.core import environment, write_json
+from last.core import environment, find_run, write_json
 from last.hdm05 import ACTIONS
 from last.preprocessing import collate
 from last.protocols import NOTHING
-from last.runs import Run, load_run
+from last.runs import Run, RunInfo, load_run
 from last.spotting import answer_streams
 from last.store import Store
 from last.streaming import ActionSpotter
 from last.webcam import through_webcam
-
-PROTOCOL = {"utd-mhad": "xsub", "nw-ucla": "b"}  # whose test clips are looked at
-# the class of another set -> the same action in HDM05
-SAME = {"squat": "squat", "basketball shoot": "throw a basketball"}
 
 
 @dataclass
@@ -97,13 +94,13 @@ def own_set(cfg: Config, store: Store, numbers: np.ndarray) -> dict[str, Counter
 
 def other_set(cfg: Config, folder: str) -> dict:
     "Shared classes by name, and false alarms by class."
-    store = Store(folder)
+    store, known = Store(folder), RunInfo.read(find_run(cfg.run)).classes
     numbers = store.part(PROTOCOL[store.dataset.name], "test")
     names = [store.classes[label] for label in store.index.labels[numbers]]
     shared, strange = {}, Counter()
     for name, events in zip(names, events_of(cfg, store, numbers)):
-        if name in SAME:
-            count(shared.setdefault(name, Counter()), SAME[name], events)
+        if name_here(name) in known:
+            count(shared.setdefault(name, Counter()), name_here(name), events)
         else:
             count(strange, "", events)
             strange.update(f"taken for {label}" for label in events)

@@ -91,7 +91,7 @@ def train_base(work: Path, fold: int) -> Path:
     "A network that knows nothing of some actions; one that is there already is left as it is."
     store, out = work / f"store{fold}", work / f"base{fold}"
     classes = [name for name in NAMES if name not in held_out(fold)]
-    known = [clip for clip in real_clips() + puppets(6) if NAMES[clip.label] in classes]
+    known = [clip for clip in real_clips() + puppets(6, NAMES[:-1]) if NAMES[clip.label] in classes]
     clips = [replace(clip, label=classes.index(NAMES[clip.label])) for clip in known]
     write_store(store, clips, get_skeleton("core15"), classes, "hdm05")
     cfg = replace(
@@ -141,7 +141,7 @@ def features_of(run_path: Path, seed: int) -> Features:
             mixed = [known[i] for i in some] + WINDOWS * [(clip.points, "new")]
             new.append((clip, *lessons(run, mixed, classes, g)))
 
-    clips = real + [clip for clip in puppets(2) if NAMES[clip.label] == NOTHING]
+    clips = real + [clip for clip in puppets(2, NAMES[:-1]) if NAMES[clip.label] == NOTHING]
     steps = []
     for clip in clips:
         found, seen = head_input(run.model, *run.pipeline.clips([clip.points]))

@@ -38,7 +38,13 @@ def store(tmp_path_factory):
 def last(*words, start=("-m", "last")):
     command = [sys.executable, *map(str, (*start, *words))]
     channels = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, **channels, text=True, start_new_session=True)
+
+    def heed_ctrl_c():  # what a shell starts in the background does not, unless told
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(
+        command, **channels, text=True, start_new_session=True, preexec_fn=heed_ctrl_c
+    )
 
 
 def in_epoch_3(store, out, *more):
