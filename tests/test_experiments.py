@@ -4,8 +4,15 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import ROOT
+
+from last.hdm05 import ACTIONS
+from last.parsing import Clip
+from last.protocols import DATASETS
+from last.skeletons import get_skeleton
+from last.store import Store, write_store
 
 
 def run(script, *words):
@@ -60,3 +67,29 @@ def test_scale_measures_checked_reads(tmp_path):
     found = json.loads((tmp_path / "out/scale_20.json").read_text())
     assert found["files"] == 20 and found["clips"] == 120
     assert min(found["clips_per_s_checked"], found["clips_per_s_again"]) > 0
+
+
+def test_other_sets_bring_their_training_clips_and_classes(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    import core15_store
+
+    theirs = list(DATASETS["utd-mhad"].classes)
+    core = get_skeleton("core15")
+    labels = [theirs.index(name) for name in ("squat", "wave", "wave", "stand to sit")]
+    bodies = np.random.default_rng(0).normal(size=(4, 1, 8, core.V, 3)).astype(np.float32)
+    clips = [Clip(f"c{i}", bodies[i], labels[i], subject=i + 1) for i in range(4)]
+    write_store(tmp_path / "other", clips, core, theirs, "utd-mhad")
+
+    config = core15_store.Config(str(tmp_path / "all"), takes=1, more=(str(tmp_path / "other"),))
+    core15_store.main(config)
+    store = Store(tmp_path / "all")
+    assert store.classes[:11] == list(ACTIONS.values()) and store.classes[-1] == "nothing"
+    assert len(set(store.classes)) == len(store.classes) == 11 + 27 - 2 + 1  # two are both sets'
+    found = {
+        str(name): (store.classes[label], int(person))
+        for name, label, person in zip(store.index.names, store.index.labels, store.index.subjects)
+    }
+    added = {name: row for name, row in found.items() if name.startswith("utd-mhad")}
+    assert added == {"utd-mhad_c0": ("squat", 2), "utd-mhad_c2": ("wave", 1)}  # odd persons train
+    assert found["puppet_0_wave"][0] == "wave" and found["puppet_0_sit_down"][0] == "sit down"
+    assert found["puppet_0_bow"][0] == "nothing"
