@@ -20,7 +20,7 @@ from readme import render
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["CONTRIBUTING.md", "CHANGELOG.md", "results/README.md", "experiments/README.md"]
-PAGES += ["last/hdm05_pack/README.md"]
+PAGES += ["last/hdm05_pack/README.md", "last/weights/README.md"]
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 ROOM = re.compile(
     r"(?<![\[`])`((?:\d\d_|results_)\w+|history|report|model_zoo|own_skeletons)`(?![`\]])"
@@ -272,7 +272,7 @@ def write_pages(out: Path, pages: set[Path], cfg: dict) -> None:
     guides = sorted(p.stem for p in (ROOT / "docs").glob("*.md"))
     entries = [f"docs/{name}" for name in guides] + ["CONTRIBUTING", "CHANGELOG"]
     weights = sorted((ROOT / "nbs/trained").glob("*/README.md"))
-    entries += ["last/hdm05_pack/README"]
+    entries += ["last/hdm05_pack/README", "last/weights/README"]
     entries += [p.relative_to(ROOT).with_suffix("").as_posix() for p in weights]
     (out / "guides.md").write_text("# Guides\n\n" + toctree(entries) + "\n", encoding="utf-8")
 
