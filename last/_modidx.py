@@ -35,6 +35,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'last.ablations.plot_ablation': ('ablations.html#plot_ablation', 'last/ablations.py'),
                                 'last.ablations.run_settings': ('ablations.html#run_settings', 'last/ablations.py'),
                                 'last.ablations.settings_of': ('ablations.html#settings_of', 'last/ablations.py'),
+                                'last.ablations.shares_drawn': ('ablations.html#shares_drawn', 'last/ablations.py'),
                                 'last.ablations.slug': ('ablations.html#slug', 'last/ablations.py'),
                                 'last.ablations.teacher_fingerprint': ('ablations.html#teacher_fingerprint', 'last/ablations.py'),
                                 'last.ablations.teacher_of': ('ablations.html#teacher_of', 'last/ablations.py'),

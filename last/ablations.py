@@ -6,8 +6,8 @@
 __all__ = ['SET_BY_QUEUE', 'ABLATE', 'Grid', 'deep_merge', 'slug', 'kind_of_run', 'settings_of', 'check_teachers', 'check_row',
            'check_run_settings', 'check_grid', 'load_grid', 'is_current', 'AblateConfig', 'OneRun', 'teacher_of',
            'run_settings', 'missing_teacher', 'teacher_fingerprint', 'check_result', 'evaluate_run', 'drop_outdated',
-           'one_run', 'collect', 'planned_runs', 'ablate', 'paired_bootstrap', 'verdict', 'correct_marks', 'compare',
-           'ablation_rows', 'outdated_note', 'ablation_table', 'plot_ablation', 'ablated']
+           'one_run', 'collect', 'planned_runs', 'ablate', 'shares_drawn', 'paired_bootstrap', 'verdict',
+           'correct_marks', 'compare', 'ablation_rows', 'outdated_note', 'ablation_table', 'plot_ablation', 'ablated']
 
 # %% ../nbs/51_ablations.ipynb #17cb9518
 import json
@@ -363,6 +363,20 @@ def ablate(cfg: AblateConfig) -> list[Path]:
     return files
 
 # %% ../nbs/51_ablations.ipynb #950d9ec6
+@lru_cache(maxsize=4)  # a table compares many rows of the same clips
+def shares_drawn(
+    S: int,  # seeds
+    N: int,  # clips
+    draws: int,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:  # (draws, S), (draws, N)
+    "How often each seed and each clip is drawn, with replacement, as fractions."
+    rng = np.random.default_rng(seed)
+    seeds = rng.multinomial(S, np.full(S, 1 / S), draws) / S
+    clips = rng.multinomial(N, np.full(N, 1 / N), draws) / N
+    return seeds, clips
+
+
 def paired_bootstrap(
     a: np.ndarray,  # (S, N) 0 or 1: was clip n recognized with seed s
     b: np.ndarray,  # (S, N) of the other row, same clips and seeds
@@ -370,13 +384,8 @@ def paired_bootstrap(
     seed: int = 0,
 ) -> tuple[float, float, float]:  # difference b - a, and the ends of its 95 % interval; in points
     "Difference of accuracies with a bootstrap interval over clips and seeds."
-    rng = np.random.default_rng(seed)
     d = 100 * (b.astype(float) - a)
-    S, N = d.shape
-
-    # how often each seed and each clip was drawn, as fractions
-    seeds = rng.multinomial(S, np.full(S, 1 / S), draws) / S  # (draws, S)
-    clips = rng.multinomial(N, np.full(N, 1 / N), draws) / N  # (draws, N)
+    seeds, clips = shares_drawn(*d.shape, draws, seed)
     means = np.einsum("rn,rn->r", seeds @ d, clips)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(d.mean()), float(low), float(high)

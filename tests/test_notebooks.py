@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, and once more against the exported module.
+"""Every notebook runs from top to bottom.
 
 Those that show stored results are run in `test_results`, where their outputs are compared too.
 """
@@ -51,18 +51,6 @@ def test_notebook(path):
     code = RUN.format(folder=str(path.parent), path=str(path), data=DATA)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=path.parent
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("path", with_marks(EXPORTING))
-def test_against_module(path, tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tests/run_against_module.py"), str(path), *DATA],
-        capture_output=True,
-        text=True,
-        cwd=ROOT / "nbs",
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
