@@ -10,7 +10,7 @@ import sys
 import nbformat
 import pytest
 from camera_films import needs_mediapipe
-from conftest import NOTEBOOKS, READERS, ROOT
+from conftest import NOTEBOOKS, READERS
 
 FIND_PEOPLE = {"70_pose", "71_inference"}
 
