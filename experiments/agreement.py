@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from last.answers import TeacherLogits
 from last.core import environment, write_json
-from last.distillation import TeacherLogits
 from last.scores import EnsembleConfig, Scores, ensemble, metrics
 
 

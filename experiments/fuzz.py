@@ -44,9 +44,9 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Callable]]:
     "Reader -> a file's name, a good file, and what reads it."
     from broken_ntu import GOOD
 
+    from last.answers import TeacherLogits
     from last.checksums import LISTING, load_npy, load_npz, save_npy, save_npz
     from last.cli import read_yaml
-    from last.distillation import TeacherLogits
     from last.formats import (
         read_ctrgcn,
         read_kinetics,

@@ -23,8 +23,9 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
+from .answers import run_hash, teacher_hash
 from .core import Command, check_settings, config_from_dict, write_json
-from .distillation import DistillConfig, distill, run_hash, teacher_hash
+from .distillation import DistillConfig, distill
 from .evaluation import EvaluateConfig, evaluate
 from .runs import config_diff, outdated
 from .scores import Scores

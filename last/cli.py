@@ -40,7 +40,7 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "ensemble": "scores.ENSEMBLE",
     "report": "report.REPORT",
     "explain": "explain.EXPLAIN",
-    "run-logits": "distillation.RUN_LOGITS",
+    "run-logits": "answers.RUN_LOGITS",
     "distill": "distillation.DISTILL",
     "teacher-finetune": "video_training.FINETUNE",
     "teacher-logits": "video_logits.VIDEO_LOGITS",

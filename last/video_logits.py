@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from .answers import TeacherLogits
 from .checksums import load_npy, save_npy
 from last.core import (
     Command,
@@ -33,7 +34,6 @@ from last.core import (
     write_atomic,
     write_json,
 )
-from .distillation import TeacherLogits
 from .runs import trained_on
 from .scores import Scores, metrics
 from .store import Store

@@ -24,7 +24,7 @@ from last.ablations import (
     settings_of,
     teacher_of,
 )
-from last.distillation import run_hash
+from last.answers import run_hash
 from last.store import toy_store
 
 GRID = """

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from last.answers import TeacherLogits
 from last.checksums import (
     LISTING,
     check_listed,
@@ -19,7 +20,6 @@ from last.checksums import (
     write_listed,
 )
 from last.core import ParseError
-from last.distillation import TeacherLogits
 from last.runs import RunInfo, load_run, trained_on
 from last.scores import Scores
 from last.store import Store, toy_store

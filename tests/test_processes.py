@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from small_videos import make_videos
 
-from last.distillation import DistillConfig, RunLogitsConfig, distill, run_logits
+from last.answers import RunLogitsConfig, run_logits
+from last.distillation import DistillConfig, distill
 from last.preprocessing import PreprocessConfig
 from last.store import toy_store
 from last.training import TrainConfig, train

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from small_videos import make_videos
 
-from last.distillation import DistillConfig, DistillTask, TeacherLogits
+from last.answers import TeacherLogits
+from last.distillation import DistillConfig, DistillTask
 from last.preprocessing import PreprocessConfig
 from last.runs import trained_on
 from last.store import Store
