@@ -33,9 +33,11 @@ PROTOCOL = {"utd-mhad": "xsub", "nw-ucla": "b"}  # what trains and what tests in
 SAME = {  # a name elsewhere -> the same action's name here
     "basketball shoot": "throw a basketball",
     "punch": "boxing",
+    "push the other": "push",
     "sit to stand": "stand up",
     "stand to sit": "sit down",
     "walk around": "walk",
+    "walk in place": "walk",
 }
 TOO_NEAR = {"jump", "raise both arms"}  # neither the same as an action, nor another one
 

@@ -53,7 +53,7 @@ def webcam_top1(run: Run, store: Store, numbers: np.ndarray, seed: int | None) -
         raw, _ = collate([store[i] for i in batch])
         x, mask = run.pipeline.whole(raw)
         if seed is not None:
-            x = through_webcam(x, skeleton, g) * mask[:, None, :, None]
+            x = through_webcam(x, mask, skeleton, g)
         logits = run.model(from_room(x, mask, skeleton), mask)[:, : len(ACTIONS)]
         right += int((logits.argmax(1).numpy() == store.index.labels[batch]).sum())
 

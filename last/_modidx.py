@@ -1378,6 +1378,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'last.teach.TeachConfig': ('teach.html#teachconfig', 'last/teach.py'),
                             'last.teach.add_class': ('teach.html#add_class', 'last/teach.py'),
                             'last.teach.balanced': ('teach.html#balanced', 'last/teach.py'),
+                            'last.teach.check_known': ('teach.html#check_known', 'last/teach.py'),
                             'last.teach.check_request': ('teach.html#check_request', 'last/teach.py'),
                             'last.teach.clip_of': ('teach.html#clip_of', 'last/teach.py'),
                             'last.teach.describe': ('teach.html#describe', 'last/teach.py'),

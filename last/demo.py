@@ -219,7 +219,7 @@ def ask(
     if isinstance(sample, Path):
         check_film(sample, cfg.megabytes)
         pose = replace(cfg.pose, estimator="mediapipe")
-        sights, pictures = watch_people(source, pose), open_pictures(source, pose)
+        sights, pictures = watch_people(str(sample), pose), open_pictures(str(sample), pose)
     else:
         made = sample()
         sights, pictures = made.sights(people), made.pictures()
@@ -446,7 +446,7 @@ def build_page(cfg: DemoConfig) -> "gradio.Blocks":
     "The page, not yet open."
     import gradio as gr
 
-    watcher = open_watcher(cfg.model, 1)
+    watcher = open_watcher(cfg.model, 1, cfg.window, cfg.step)
     about = f"A network for {len(watcher.classes)} classes, {watcher.skeleton.V} joints."
     with gr.Blocks(title="LAST", analytics_enabled=False, delete_cache=KEPT) as page:
         gr.Markdown(TITLE.format(about=about))

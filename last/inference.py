@@ -125,7 +125,9 @@ def clip_sights(path: Path, cfg: PredictConfig, network: Skeleton) -> Iterator[S
 
     points = np.full((M, T, V, 3), np.nan, np.float32)
     points[: len(clip)] = clip
-    image = on_canvas(points, skeleton)
+    there = np.isfinite(clip).all(-1).any((1, 2))  # an absent person would be the second of two
+    image = np.full((M, T, V, 2), np.nan, np.float32)
+    image[: len(clip)][there] = on_canvas(clip[there], skeleton)
     seconds = dict(decoding=perf_counter() - start)
     for t in range(T):
         shot = Shot(t / cfg.pose.fps, [], skeleton, (640, 480), None, seconds)

@@ -207,7 +207,7 @@ def _read_one(path: Path, data: Any, name: str) -> Frames:
     "The people of a file of this format."
     try:
         return KEYPOINT_FORMATS[name].people(data, str(path))
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as e:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as e:
         if isinstance(e, ParseError):
             raise
         reason = f"no {e}" if isinstance(e, KeyError) else str(e)

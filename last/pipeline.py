@@ -67,7 +67,7 @@ class Pipeline:
         if g is not None:
             if self.aug.webcam_p > 0:
                 some = chance(len(x), self.aug.webcam_p, x, g).view(-1, 1, 1, 1, 1)
-                seen = through_webcam(x, self.skeleton, g) * mask[:, None, :, None]
+                seen = through_webcam(x, mask, self.skeleton, g)
                 x = torch.where(some, seen, x)
             x, flipped = augment(x, mask, self.skeleton, self.aug, g)
             labels = self.flip_labels(labels, flipped)

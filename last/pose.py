@@ -463,6 +463,8 @@ def keypoint_shots(source: str, cfg: PoseConfig, name: str = "") -> Iterator[Sho
     start = perf_counter()
     found = read_keypoints(source, cfg.fps, cfg.visible, name)
     everybody = np.concatenate([person for people in found.people for person in people])
+    if not np.isfinite(everybody[:, :2]).any():
+        raise ParseError(f"{source}: no joint is sure enough; lower --visible")
     right, bottom = np.nanmax(everybody[:, :2], 0).astype(int) + 1
     seconds = dict(decoding=perf_counter() - start)
     for time, people in zip(found.times, found.people):

@@ -374,7 +374,13 @@ def read_frames(
 ) -> Iterator[tuple[float, np.ndarray]]:  # seconds, (V, 3) or (M, V, 3)
     "Frames from a file or from the standard input, as they come."
     if source.endswith(".npy"):
-        clip = np.load(source, allow_pickle=False)
+        try:
+            clip = np.asarray(np.load(source, allow_pickle=False), np.float32)
+        except FileNotFoundError:
+            raise
+        except Exception as e:
+            reason = f"not a readable .npy clip ({type(e).__name__})"
+            raise ValueError(f"{source}: {reason}") from None
         if clip.ndim not in (3, 4):
             raise ValueError(f"{source}: expected (T, V, 3) or (M, T, V, 3), found {clip.shape}")
 

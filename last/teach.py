@@ -7,7 +7,7 @@ __all__ = ['Example', 'UNTRIMMED', 'KEEP', 'KEEP_GATE', 'EMPHASIS', 'STEPS', 'DR
            'COUNTDOWN', 'CLIPS', 'TEACH', 'head_input', 'lesson_pipeline', 'balanced', 'lessons', 'place_for',
            'imprinted', 'fitted', 'Lesson', 'add_class', 'known_clips', 'speed_of', 'moving_part', 'Sample', 'clip_of',
            'record', 'TeachConfig', 'check_request', 'new_samples', 'digest', 'taught_before', 'write_taught', 'Taught',
-           'teach', 'describe']
+           'check_known', 'teach', 'describe']
 
 # %% ../nbs/73_teach.ipynb #e7d16667
 import hashlib
@@ -395,6 +395,8 @@ def check_request(cfg: TeachConfig, run: Run) -> None:
     for source in cfg.sources:
         if not Path(source).exists():
             raise FileNotFoundError(f"{source}: no such file or folder")
+    if NOTHING in run.info.classes[:-1]:
+        raise ValueError(f"{cfg.run}: {NOTHING!r} must be the last of its classes")
     if not isinstance(run.model.head, nn.Linear):
         raise ValueError(f"{cfg.run}: the head of {run.info.model} is no linear map")
 
@@ -491,14 +493,26 @@ class Taught:
     known: tuple[float, float]  # share of right answers in windows of known clips: before, after
 
 
+def check_known(cfg: TeachConfig, run: Run, known: list[Example]) -> None:
+    "Every action that the network knows needs clips, or the new one would take its place."
+    actions = run.info.classes[: place_for(run.info.classes)]
+    lacking = sorted(set(actions) - {name for _, name in known})
+    if lacking:
+        some = ", ".join(lacking[:3]) + (" ..." if len(lacking) > 3 else "")
+        raise ValueError(
+            f"{cfg.run}: no clips of {some}; give the store of its training with --data"
+        )
+
+
 def teach(cfg: TeachConfig, say: Callable[[str], Any] = print) -> Taught:
     "Take clips, teach the class, write the new run."
     run = load_run(cfg.run)
     check_request(cfg, run)
-    samples = new_samples(cfg, run, say)
-    clips = [sample.points for sample in samples]
     earlier = taught_before(find_run(cfg.run), run)
     known = known_clips(cfg.run, run, cfg.data) + earlier
+    check_known(cfg, run, known)
+    samples = new_samples(cfg, run, say)
+    clips = [sample.points for sample in samples]
 
     lesson = add_class(run, cfg.name, clips, known, seed=cfg.seed)
     write_taught(cfg, run, lesson, samples, earlier)

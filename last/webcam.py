@@ -126,6 +126,7 @@ def bone_mean(joints: Tensor, skeleton: Skeleton) -> Tensor:  # (N, 1, 1, 1, 1)
 # %% ../nbs/09_webcam.ipynb #abc24966
 def few_pictures(
     x: Tensor,  # (N, C, T, V, M)
+    mask: Tensor,  # (N, T, M) bool: is the person there?
     every: Tensor,  # (N,) the frames from one picture to the next
 ) -> Tensor:  # (N, C, T, V, M)
     "Straight lines between the frames that are pictures; the last frame is one."
@@ -136,22 +137,28 @@ def few_pictures(
     before = (after + every).clamp(max=T - 1)
     weight = (until_end - after) / (before - after).clamp(min=1)
 
-    def picture(until_end: Tensor) -> Tensor:  # (N, T) -> (N, C, T, V, M)
+    def picture(until_end: Tensor) -> tuple[Tensor, Tensor]:  # (N, T) -> like x, (N, 1, T, 1, M)
         at = (T - 1 - until_end).to(x.device)
-        return x.gather(2, at[:, None, :, None, None].expand_as(x))
+        there = mask.gather(1, at[..., None].expand_as(mask))
+        shown = x.gather(2, at[:, None, :, None, None].expand_as(x))
+        return shown, there[:, None, :, None]
 
+    (later, comes), (earlier, was_there) = picture(after), picture(before)
     weight = weight.to(x)[:, None, :, None, None]
-    return torch.lerp(picture(after), picture(before), weight)
+    weight = torch.where(comes == was_there, weight, was_there.to(x))  # the one that shows them
+    return torch.lerp(later, earlier, weight)
 
 # %% ../nbs/09_webcam.ipynb #4bfa2d51
 def through_webcam(
     x: Tensor,  # (N, C, T, V, M) in heights of a body, z up, y along the line of sight
+    mask: Tensor,  # (N, T, M) bool: is the person there?
     skeleton: Skeleton,
     g: torch.Generator,
-) -> Tensor:  # (N, C, T, V, M)
+) -> Tensor:  # (N, C, T, V, M), zeros where nobody is
     "Clips as a pose network before a webcam would see them; an assumption, not a measurement."
     N, _, T, _, _ = x.shape
     x = tremble(x, skeleton, g)
     every = torch.randint(1, 4, (N,), generator=g)
-    x = few_pictures(x, every)
-    return hold_lost(x, lost_joints(N, T, skeleton, g), skeleton)
+    x = few_pictures(x, mask, every)
+    x = hold_lost(x, lost_joints(N, T, skeleton, g), skeleton)
+    return x * mask[:, None, :, None]

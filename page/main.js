@@ -143,7 +143,7 @@ async function play(button, shots, mirrored = false) {
   for (const some of document.querySelectorAll("#sources button"))
     some.setAttribute("aria-pressed", String(some === button));
   setPaused(false);
-  await working; // the frame of the source before
+  await working.catch(() => {}); // the frame of the source before; its own loop tells of errors
   for (const part of [recognizer, front, around, chart]) part.cleanState();
   for (const some of Object.values(costs)) some.length = 0;
 

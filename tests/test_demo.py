@@ -76,6 +76,17 @@ def test_nobody_and_lost_joints(monkeypatch):
     assert told["points"][0][-1][0] == [None] * 3 and told["curves"] == []
 
 
+@needs_mediapipe
+def test_a_photograph_is_looked_at():
+    found = ask("a photograph slides by", DemoConfig(seconds=0.5))
+    assert found.points.shape[1] > 5 and found.overlay
+
+
+def test_settings_that_never_answer_are_refused_at_once():
+    with pytest.raises(ValueError, match="step"):
+        demo.build_page(DemoConfig(NANO, step=0))
+
+
 def test_a_long_source_is_cut():
     found = ask("three actions in a row", DemoConfig(CAUSAL, seconds=1.0))
     assert found.prediction.frames[-1] == 1.0 and found.points.shape[1] == 31

@@ -168,6 +168,13 @@ def test_somebody_beyond_those_who_are_read_is_nobody(folder, tmp_path):
     assert three.people() == [2]
 
 
+def test_one_person_is_drawn_as_one_however_many_are_looked_for(folder):
+    alone, beside = (
+        ask(folder / "kick.npy", NANO, pose=PoseConfig(people=n)).image[0] for n in (1, 2)
+    )
+    np.testing.assert_array_equal(alone, beside)
+
+
 def test_a_skeleton_file_without_bodies(tmp_path, folder):
     (tmp_path / "S001C001P001R001A001.skeleton").write_text("2\n0\n0\n", encoding="utf-8")
     with pytest.raises(EmptyClipError, match="no body in any of 2 frames"):

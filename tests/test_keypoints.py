@@ -184,6 +184,7 @@ def test_what_was_not_found_is_nan(tmp_path):
         ('[{"image_id": "0.jpg", "keypoints": "ab"}]', "expected rows of x, y and score"),
         ('{"people": []}', "nobody in any of 1 frames"),
         ('[{"frame_id": 0, "instances": [{"keypoints": [[1, 2, 3]]}]}]', r"keypoints \(K, 2\)"),
+        ('[{"frame_id": Infinity, "instances": []}]', "not keypoints of mmpose"),
         ('[{"frame_id": 0, "instances": []}, {"frame_id": 9999999, "instances": []}]', "more than"),
     ],
 )  # fmt: skip

@@ -133,6 +133,14 @@ def test_networks_that_a_page_cannot_show_are_refused(tmp_path):
     assert not (tmp_path / "page").exists()
 
 
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    need_browser()
+    (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(FileExistsError, match="holds something else than a page"):
+        page.write_page("core15", tmp_path)
+    assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "mine"
+
+
 @pytest.mark.timeout(600)
 def test_the_page_answers_as_python_does(tried, built):
     recognizer = StreamingRecognizer("core15")

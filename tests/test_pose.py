@@ -1,5 +1,6 @@
 "Pictures, times and turns; the person in them, followed, with true left and right."
 
+import json
 import sys
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from last.pose import (
     Tracker,
     camera_space,
     find_people,
+    keypoint_shots,
     mediapipe_pose,
     open_pictures,
     watch_people,
@@ -351,3 +353,11 @@ def test_an_estimator_is_a_row_more(monkeypatch):
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError):
         PoseConfig(**wrong)
+
+
+def test_joints_that_are_all_unsure_are_named(tmp_path):
+    entry = {"image_id": "0.jpg", "keypoints": [100.0, 100.0, 0.01] * 17, "score": 1}
+    path = tmp_path / "alphapose-results.json"
+    path.write_text(json.dumps([entry]), encoding="utf-8")
+    with pytest.raises(ParseError, match="no joint is sure enough; lower --visible"):
+        next(keypoint_shots(str(path), PoseConfig()))

@@ -368,6 +368,14 @@ def test_the_lines_of_the_model_card_are_enough(toy, tmp_path, monkeypatch):
     assert found["seen"][0] == 1
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 no zip", b"[1, 2]"])
+def test_a_source_that_is_no_array_is_named(toy, tmp_path, content):
+    (tmp_path / "clip.npy").write_bytes(content)
+    cfg = StreamConfig(str(toy[0] / "file1.onnx"), str(tmp_path / "clip.npy"))
+    with pytest.raises(ValueError, match=r"clip\.npy: not a readable \.npy clip"):
+        stream(cfg)
+
+
 def test_a_clip_network_that_reads_a_stream_is_no_file(toy, tmp_path):
     folder, _ = toy
     pre = PreprocessConfig(frames=16, causal=True)

@@ -276,6 +276,23 @@ def test_a_run_of_other_clips_needs_its_store(folder):
         known_clips(CAUSAL, run, f"{folder}/toy")
 
 
+def test_actions_without_clips_are_named_before_anybody_moves(folder, monkeypatch):
+    taught = folder / "mine"  # it knows "get up", too
+    monkeypatch.setattr(room, "taught_before", lambda path, run: [])
+    monkeypatch.setattr(room, "new_samples", lambda *_: pytest.fail("somebody moved"))
+    cfg = TeachConfig("wave", (f"{folder}/up0.npy",), str(taught), f"{folder}/never")
+    with pytest.raises(ValueError, match="no clips of get up; give the store of its training"):
+        teach(cfg, say=print)
+
+
+def test_nothing_is_the_last_class(folder):
+    run = load_run(CAUSAL)
+    classes = ["nothing", *run.info.classes[:-1]]
+    other = SimpleNamespace(info=SimpleNamespace(classes=classes, model="x"), model=run.model)
+    with pytest.raises(ValueError, match="'nothing' must be the last of its classes"):
+        room.check_request(TeachConfig("wave", (f"{folder}/up0.npy",), CAUSAL, "never"), other)
+
+
 def test_a_full_disk_leaves_no_folder(folder, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")

@@ -18,22 +18,31 @@ def test_any_skeleton_and_two_persons(name):
     skeleton = get_skeleton(name)
     g = torch.Generator().manual_seed(1)
     x = torch.randn(6, 3, 24, skeleton.V, 2, generator=g)
-    seen = through_webcam(x, skeleton, g)
+    mask = torch.rand(6, 24, 2, generator=g) < 0.8
+    seen = through_webcam(x, mask, skeleton, g)
     assert seen.shape == x.shape
     assert seen.isfinite().all()
     assert not torch.equal(seen[:, : skeleton.dims], x[:, : skeleton.dims])
-    again = through_webcam(x, skeleton, torch.Generator().manual_seed(5))
-    same = through_webcam(x, skeleton, torch.Generator().manual_seed(5))
+    again = through_webcam(x, mask, skeleton, torch.Generator().manual_seed(5))
+    same = through_webcam(x, mask, skeleton, torch.Generator().manual_seed(5))
     assert torch.equal(again, same)
+    assert torch.equal((seen != 0).any(3).any(1), mask)
 
 
 def test_every_picture_is_the_clip_itself():
     x = torch.randn(2, 3, 17, 15, 1)
     every = torch.tensor([1, 3])
-    shown = few_pictures(x, every)
+    shown = few_pictures(x, torch.ones(2, 17, 1, dtype=torch.bool), every)
     assert torch.equal(shown[0], x[0])
     torch.testing.assert_close(shown[1][:, 1::3], x[1][:, 1::3])  # the last one is a picture
     assert not torch.allclose(shown[1], x[1])
+
+
+def test_nobody_is_mixed_with_nobody():
+    x, mask = torch.zeros(1, 3, 17, 15, 1), torch.zeros(1, 17, 1, dtype=torch.bool)
+    x[:, :, 5:10], mask[:, 5:10] = 1, True
+    shown = few_pictures(x, mask, torch.tensor([3]))
+    assert (shown[:, :, 5:10] == 1).all()
 
 
 def test_lost_feet_lie_at_the_root():

@@ -131,17 +131,17 @@ def write_compact(path: Path, data: dict | list) -> None:
     path.write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")
 
 
-def copy_vendor(out: Path) -> None:
+def vendor_files() -> dict[str, Path]:  # place below the page -> file
     "What the two packages from npm need in a browser."
     sources = {"onnxruntime": NODE / "onnxruntime-web/dist", "mediapipe": NODE / "@mediapipe/pose"}
     chosen = {"onnxruntime": ONNXRUNTIME, "mediapipe": MEDIAPIPE}
-    for name, source in sources.items():
-        (out / "vendor" / name).mkdir(parents=True)
-        for file in chosen[name]:
-            if not (source / file).is_file():
-                raise FileNotFoundError(f"{source / file}: no such file; `make node` brings it")
-            target = out / "vendor" / name / file
-            shutil.copyfile(source / file, target)
+    files = {
+        f"vendor/{name}/{file}": sources[name] / file for name in chosen for file in chosen[name]
+    }
+    for file in files.values():
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: no such file; `make node` brings it")
+    return files
 
 
 def version_of(package: str) -> str:
@@ -162,9 +162,14 @@ def write_page(
     name = str(find_run(name))
     run = load_run(name)
     check_run(run, name)
+    vendor = vendor_files()
+    if out.exists() and any(out.iterdir()) and not (out / "model.json").is_file():
+        raise FileExistsError(f"{out}: holds something else than a page; choose another folder")
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(ROOT / "page", out, ignore=shutil.ignore_patterns("NOTICE.txt"))
-    copy_vendor(out)
+    for place, file in vendor.items():
+        (out / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, out / place)
 
     # the network
     export(ExportConfig(name, str(out / "model.onnx")))
