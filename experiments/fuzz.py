@@ -46,7 +46,7 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Callable]]:
 
     from last.answers import TeacherLogits
     from last.checksums import LISTING, load_npy, load_npz, save_npy, save_npz
-    from last.cli import read_yaml
+    from last.core import read_yaml
     from last.formats import (
         read_ctrgcn,
         read_kinetics,

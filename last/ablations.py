@@ -7,24 +7,25 @@ __all__ = ['SET_BY_QUEUE', 'ABLATE', 'Grid', 'deep_merge', 'slug', 'kind_of_run'
            'check_run_settings', 'check_grid', 'load_grid', 'is_current', 'AblateConfig', 'OneRun', 'teacher_of',
            'run_settings', 'missing_teacher', 'teacher_fingerprint', 'check_result', 'evaluate_run', 'drop_outdated',
            'one_run', 'collect', 'planned_runs', 'ablate', 'shares_drawn', 'paired_bootstrap', 'verdict',
-           'correct_marks', 'compare', 'ablation_rows', 'outdated_note', 'ablation_table', 'plot_ablation', 'ablated']
+           'correct_marks', 'compare', 'ablation_rows', 'outdated_note', 'data_note', 'ablation_table', 'plot_ablation',
+           'ablated']
 
 # %% ../nbs/51_ablations.ipynb #17cb9518
 import json
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import yaml
 from tqdm import tqdm
 
 from .answers import run_hash, teacher_hash
-from .core import Command, check_settings, config_from_dict, write_json
+from .core import Command, check_settings, config_from_dict, read_yaml, write_json
 from .distillation import DistillConfig, distill
 from .evaluation import EvaluateConfig, evaluate
 from .runs import config_diff, outdated
@@ -132,12 +133,16 @@ def load_grid(path: str | Path) -> Grid:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    content = read_yaml(path)
     try:
-        grid = Grid(**check_settings(Grid, yaml.safe_load(path.read_text(encoding="utf-8"))))
+        values = check_settings(Grid, content)
+        if not values.get("sets") or not values.get("rows"):
+            raise ValueError("expected sets and rows")
+        grid = Grid(**values)
         grid.rows = {str(name): change or {} for name, change in grid.rows.items()}
         grid.compare = grid.compare or next(iter(grid.rows), "")
         check_grid(grid)
-    except (TypeError, ValueError, yaml.YAMLError) as e:
+    except (TypeError, ValueError) as e:
         raise ValueError(f"{path}: {e}".split("\n")[0]) from None
 
     return grid
@@ -466,6 +471,22 @@ def outdated_note(rows: list[dict]) -> str:
         said.append(f"the {part} ({named})")
 
     return f"† Outdated until trained again; since then the code has changed: {'; '.join(said)}."
+
+
+def data_note(results: Iterable[dict]) -> str:
+    "A sentence for results of one set that come from several preparations of its files."
+    found: dict[str, set[str]] = {}
+    for result in results:
+        found.setdefault(result["dataset"], set()).add(result["fingerprint"])
+
+    several = {name: sorted(prints) for name, prints in found.items() if len(prints) > 1}
+    said = [f"{name} ({' and '.join(prints)})" for name, prints in several.items()]
+    if not said:
+        return ""
+    return (
+        f"Rows of {', '.join(said)} were tested on two preparations of the same files, by earlier "
+        "and by today's code: read differences between them with care."
+    )
 
 
 def ablation_table(rows: list[dict]) -> str:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'CONFIGS', 'OTHER_MODELS', 'READ_FIRST', 'MUST_EXIST', 'EXAMPLE', 'get_command', 'suggestion',
-           'find_config', 'read_yaml', 'load_defaults', 'take_config', 'parse', 'words_by_flag', 'check_early',
+           'find_config', 'settings_in', 'load_defaults', 'take_config', 'parse', 'words_by_flag', 'check_early',
            'overview', 'explain', 'is_out_of_memory', 'Terminated', 'heed_sigterm', 'run_command', 'main']
 
 # %% ../nbs/90_cli.ipynb #313f6b43
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import last
-from .core import Command, check_settings, find_run
+from .core import Command, check_settings, find_run, read_yaml
 from .pose import is_camera
 from .protocols import DATASETS
 from .zoo import NETWORKS
@@ -89,15 +89,9 @@ def find_config(name: str | Path) -> Path:
     raise FileNotFoundError(f"--config {name}: no such file")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def settings_in(path: Path) -> dict[str, Any]:
     "`setting: value` lines of a file; empty where the file is."
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as e:
-        place = getattr(e, "problem_mark", "")
-        raise ValueError(f"{path}: broken YAML ({str(e).splitlines()[0]} {place})") from None
+    values = read_yaml(path) or {}
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected `setting: value` lines")
 
@@ -109,7 +103,7 @@ def load_defaults(cls: type, path: str | Path) -> Any:
     import tyro
 
     path = find_config(path)
-    values = read_yaml(path)
+    values = settings_in(path)
     required = {
         f.name: tyro.MISSING
         for f in fields(cls)

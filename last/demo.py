@@ -60,6 +60,8 @@ class DemoConfig:
     def __post_init__(self):
         if self.seconds <= 0 or self.megabytes < 1:
             raise ValueError("expected seconds above 0 and megabytes of at least 1")
+        if not 0 < self.port < 65536:
+            raise ValueError(f"port: expected 1..65535, found {self.port}")
 
 # %% ../nbs/72_demo.ipynb #3ca1e0e2
 SIZE = (640, 480)  # of a sample's pictures

@@ -44,7 +44,7 @@ def _head_note(poses: np.ndarray, skeleton: Skeleton) -> list[str]:
     if below < 0.8:
         return []
 
-    remedy = "" if skeleton.dims == 2 else " (if not: `prepare --up -y`, or another axis)"
+    remedy = "" if skeleton.dims == 2 else " (if not: `prepare --up=-y`, or another axis)"
     return [f"in {100 * below:.0f} % of poses the head is below the root: is y up?{remedy}"]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from .checksums import check_listed
+from .checksums import LISTING, check_listed, read_listing
 from .contract import SkeletonModel
 from .core import config_from_dict, environment, find_run
 from .pipeline import PIPELINE_VERSION, Pipeline
@@ -132,9 +132,11 @@ class RunInfo:
 def why_no_weights(file: Path) -> str:
     "What is known about weights that are not there."
     history = file.parent / "history.json"
-    if file.name == "last.safetensors" and (file.parent / "config.json").is_file():
+    if file.name in (read_listing(file.parent) or {}):
+        return f"is missing, though {LISTING} lists it; copy the folder once more"
+    if file.name == "last.safetensors" and history.is_file():
         epochs = RunInfo.read(file.parent).config.get("epochs")
-        rows = json.loads(history.read_text(encoding="utf-8")) if history.is_file() else []
+        rows = json.loads(history.read_text(encoding="utf-8"))
         return f"stopped after {len(rows)} of {epochs} epochs; the same command goes on"
 
     return "no such weights"

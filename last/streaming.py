@@ -367,17 +367,25 @@ class StreamConfig:
     on: float = 0.4  # probability at which an action begins
     off: float = 0.2  # probability at which it ends
 
+    def __post_init__(self):
+        if self.top < 1:
+            raise ValueError(f"top: expected at least 1, found {self.top}")
+
 
 def read_frames(
     source: str,  # as in StreamConfig
     rate: float,  # of frames without a time of their own
 ) -> Iterator[tuple[float, np.ndarray]]:  # seconds, (V, 3) or (M, V, 3)
     "Frames from a file or from the standard input, as they come."
+    if source == "-":
+        yield from parse_frames(sys.stdin, "standard input", rate)
+        return
+    if not Path(source).exists():
+        raise FileNotFoundError(f"{source}: no such file")
+
     if source.endswith(".npy"):
         try:
             clip = np.asarray(np.load(source, allow_pickle=False), np.float32)
-        except FileNotFoundError:
-            raise
         except Exception as e:
             reason = f"not a readable .npy clip ({type(e).__name__})"
             raise ValueError(f"{source}: {reason}") from None
@@ -389,9 +397,6 @@ def read_frames(
             yield t / rate, frame
         return
 
-    if source == "-":
-        yield from parse_frames(sys.stdin, "standard input", rate)
-        return
     with open(source, encoding="utf-8") as file:
         yield from parse_frames(file, source, rate)
 

@@ -13,8 +13,7 @@ from conftest import ROOT
 
 from last import formats
 from last.checksums import load_npz
-from last.cli import read_yaml
-from last.core import ParseError
+from last.core import ParseError, read_yaml
 from last.folders import STORE_FILES
 from last.formats import load_pickle, read_pyskl
 from last.onnx_files import check_onnx
