@@ -56,7 +56,7 @@ def name_here(name: str) -> str:
     return SAME.get(name, name)
 
 
-def puppets(takes: int, actions: list[str]) -> list[Clip]:
+def puppets(takes: int, actions: list[str], first: int = 0) -> list[Clip]:
     "One clip per move and take, seen from in front; a move that is none of the actions is nothing."
     ntu, core = get_skeleton("ntu25"), get_skeleton("core15")
     clips = []
@@ -66,7 +66,7 @@ def puppets(takes: int, actions: list[str]) -> list[Clip]:
 
         known = name_here(move) in actions
         label = actions.index(name_here(move)) if known else len(actions)
-        for take in range(2 * takes if known else takes):
+        for take in range(first, first + (2 * takes if known else takes)):
             bodies = film(perform(action, take, take), 2, np.random.default_rng([action, take]))
             points = map_joints(np.float32(bodies[:1]), ntu, core)
             name = f"puppet_{take}_{move.replace(' ', '_')}"

@@ -121,7 +121,7 @@ def main(cfg: Config) -> None:
         events=own_set(cfg, store, numbers),
         others=[other_set(cfg, folder) for folder in cfg.others],
         environment=environment(),
-        command=asdict(cfg),
+        command=asdict(cfg) | dict(run=Path(cfg.run).name, out=Path(cfg.out).name),
     )
     Path(cfg.out).parent.mkdir(parents=True, exist_ok=True)
     write_json(Path(cfg.out), result)
