@@ -13,6 +13,7 @@ are asked are others than those of the training. Windows of the new
 clips are drawn once (WINDOWS per clip) and used for all draws of clips.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +53,6 @@ MODEL = "causal-nano memory=4,16,64 carry=0.25 gate=true drop_path=0.1"
 TRAIN, TEST = (1, 2, 3), (4, 5)  # actors
 WINDOWS = 8  # of each new clip
 NAMES = [*ACTIONS.values(), NOTHING]
-CHOSEN = "all rows, new windows 30-fold, looser"
 HELD = 10.0  # holds a row where it is
 # what holds the known rows, the new one and the gate where they are; weight of new windows
 WAYS = {
@@ -235,13 +235,23 @@ def teach_one(
         yield about | found
 
 
+def balance(rows: list[dict], way: str) -> float:
+    "By which a way is chosen: the mean of the new action's share and the old ones', in percent."
+    return float(np.mean([(row["new"] + row["old"]) / 2 for row in rows if row["way"] == way]))
+
+
 def main(cfg: Config) -> None:
     torch.set_num_threads(1)
     work = Path(cfg.work)
     bases = [train_base(work, fold) for fold in range(NETWORKS)]
     features = [features_of(base, seed) for seed, base in enumerate(bases)]
     for part in ("choose", "test") if cfg.part == "both" else (cfg.part,):
-        ways = list(WAYS) if part == "choose" else ["mean alone", CHOSEN]
+        ways = list(WAYS)
+        if part == "test":
+            chosen = json.loads((Path(cfg.out) / "choose.json").read_text(encoding="utf-8"))[
+                "chosen"
+            ]
+            ways = ["mean alone", chosen]
         rows = []
         for fold in range(NETWORKS):
             for action in held_out(fold):
@@ -256,7 +266,8 @@ def main(cfg: Config) -> None:
         for facts in trained:
             del facts["skeleton"]
             facts["config"] |= {key: Path(facts["config"][key]).name for key in ("data", "out")}
-        result = dict(rows=rows, chosen=CHOSEN, trained=trained, environment=environment())
+        best = max(ways, key=lambda way: balance(rows, way)) if part == "choose" else chosen
+        result = dict(rows=rows, chosen=best, trained=trained, environment=environment())
         result["command"] = dict(part=part, draws=cfg.draws, windows=WINDOWS)
         write_json(Path(cfg.out) / f"{part}.json", result)
 
