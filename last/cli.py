@@ -97,7 +97,7 @@ def settings_in(path: Path) -> dict[str, Any]:
 
     return values
 
-
+# %% ../nbs/90_cli.ipynb #9a0a79cb
 def load_defaults(cls: type, path: str | Path) -> Any:
     "A settings object from a YAML file; required settings that the file leaves open stay open."
     import tyro

@@ -150,7 +150,7 @@ def save_results(cfg: EvaluateConfig, protocol: str, result: dict) -> None:
     else:
         write_json(file, result)
 
-
+# %% ../nbs/33_evaluation.ipynb #d31857d3
 def read_history(run: str | Path) -> list[dict] | None:
     "One dict per epoch; None where a run has not come that far."
     file = Path(run) / "history.json"

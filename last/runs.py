@@ -185,7 +185,7 @@ def describe_head(
 
     return "the classes are the same in another order: the head's rows were reordered"
 
-
+# %% ../nbs/30_runs.ipynb #5ccb4314
 def load_weights(
     model: SkeletonModel,
     path: str | Path,  # a run's folder (its last weights) or a .safetensors file

@@ -308,7 +308,7 @@ def in_full(clip: np.ndarray, persons: int) -> np.ndarray:  # (M, T, V, C)
     full[: len(some)] = some
     return full
 
-
+# %% ../nbs/65_spotting.ipynb #6a4b2893
 def spot(cfg: SpotConfig) -> dict:
     "Make the streams, answer them, measure, write; returns the result."
     if not 0 < cfg.least <= cfg.most or cfg.streams < 1:

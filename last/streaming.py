@@ -434,7 +434,7 @@ def fill_lost(joints: list) -> list:
     known = [joint or lost for joint in joints]
     return [[np.nan if value is None else value for value in joint] for joint in known]
 
-
+# %% ../nbs/63_streaming.ipynb #a4951316
 def stream(cfg: StreamConfig) -> dict:  # frames, answers, events
     "Read, answer, print."
     recognizer = StreamingRecognizer(cfg.run)
