@@ -137,7 +137,7 @@ def load_grid(path: str | Path) -> Grid:
     try:
         values = check_settings(Grid, content)
         if not values.get("sets") or not values.get("rows"):
-            raise ValueError("expected sets and rows")
+            raise ValueError("sets and rows must not be empty")
         grid = Grid(**values)
         grid.rows = {str(name): change or {} for name, change in grid.rows.items()}
         grid.compare = grid.compare or next(iter(grid.rows), "")

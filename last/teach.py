@@ -148,9 +148,9 @@ def imprinted(
     return larger
 
 # %% ../nbs/73_teach.ipynb #cdfd4558
-KEEP = 0.001  # weight of the squared distance that a row has moved
+KEEP = 0.0001  # weight of the squared distance that a row has moved
 KEEP_GATE = 1.0  # likewise, of the gate's row
-EMPHASIS = 3.0  # weight of a window of the new class
+EMPHASIS = 100.0  # weight of a window of the new class
 STEPS = 100  # of L-BFGS
 
 

@@ -258,7 +258,7 @@ def test_line_overrides_file_and_file_overrides_default(tmp_path):
     "text, why",
     [
         ("epoch: 30\n", "c.yaml: unknown setting epoch; known: data, out"),
-        ("a: [\n", "c.yaml: broken YAML"),
+        ("a: [\n", "c.yaml, line 2, column 1: broken YAML"),
         ("- 3\n", "c.yaml: expected `setting: value` lines"),
     ],
 )

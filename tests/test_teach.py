@@ -128,7 +128,7 @@ def test_a_network_for_whole_clips_learns_too(folder):
     done = teach(TeachConfig("get up", sources, NANO, f"{folder}/clips"), say=print)
     assert len(done.classes) == 12 and done.classes[-1] == "get up"
     strangers = [clip[None] for name, clip in UP.items() if "_mm_" in name or "_tr_" in name]
-    assert (logits_of_run(load_run(folder / "clips"), strangers).argmax(1) == 11).mean() >= 0.5
+    assert (logits_of_run(load_run(folder / "clips"), strangers).argmax(1) == 11).mean() >= 0.8
 
 
 # parts
@@ -149,10 +149,22 @@ def test_the_gate_stays_last_and_what_is_held_stays():
     assert ways[[0, 1, 3]].max() < 0.01 < 0.5 < ways[2]
     usual = fitted(larger, 2, rows, labels, True)
     ways = (usual.weight - larger.weight).norm(dim=1)
-    assert ways[3] < 0.3 < ways[:3].min()
+    assert 2 * ways[3] < ways[:3].min()
 
     more, less = (fitted(larger, 2, rows, labels, True, emphasis=e)(rows)[:, 2] for e in (9, 1))
     assert more.mean() > less.mean()
+
+
+def test_the_settings_are_those_that_were_chosen(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    import teach as experiment
+
+    found = json.loads((ROOT / "results/teach/choose.json").read_text(encoding="utf-8"))
+    scores = {way: experiment.balance(found["rows"], way) for way in experiment.WAYS}
+    assert max(scores, key=scores.get) == found["chosen"]
+    known, new, gate, emphasis = experiment.WAYS[found["chosen"]]
+    assert known == new == room.KEEP
+    assert (gate, emphasis) == (room.KEEP_GATE, room.EMPHASIS)
 
 
 def test_classes_with_few_clips_are_repeated():
@@ -247,7 +259,7 @@ def test_a_film_as_the_camera(tmp_path, monkeypatch):
         (["new", "up0.npy", "--out", "full"], "full: is there already"),
         (["new", "short.npy"], "short.npy: too short, somebody moves in 5 frames; expected 10"),
         (["new", "nobody.npy"], "nobody.npy: nobody in any of 20 frames"),
-        (["new", "kinect.npy"], "ntu25 cannot become hdm05"),
+        (["new", "kinect.npy"], "25 joints, as ntu25 has; the network reads 31 (hdm05)"),
         (["new", "odd.npy"], "7 joints, as no known skeleton has"),
         (["new", "up0.npy", "--run", "none"], "none: no such run or file"),
     ],
