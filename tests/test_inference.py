@@ -121,7 +121,9 @@ def test_skeleton_files(folder, synthetic):
 
 def test_clips_of_another_skeleton_are_mapped(folder):
     np.save(folder / "other.npy", np.zeros((9, 33, 3)) + np.arange(33)[:, None])
-    with pytest.raises(ValueError, match=r"33 joints, as mediapipe33 has; the network reads 31 \(hdm05\)"):
+    with pytest.raises(
+        ValueError, match=r"33 joints, as mediapipe33 has; the network reads 31 \(hdm05\)"
+    ):
         ask(folder / "other.npy", NANO)
     with pytest.raises(ParseError, match="31 joints, mediapipe33 has 33"):
         ask(folder / "kick.npy", NANO, joints="mediapipe33")

@@ -202,7 +202,9 @@ def test_yaml_runs_nothing(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "x.yaml"
     file.write_text(text)
-    with pytest.raises(ValueError, match=r"x.yaml, line 1, column \d+: broken YAML \(could not determine a const"):
+    with pytest.raises(
+        ValueError, match=r"x.yaml, line 1, column \d+: broken YAML \(could not determine a const"
+    ):
         read_yaml(file)
     assert not (tmp_path / "ran").exists()
 
