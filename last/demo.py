@@ -542,7 +542,7 @@ def open_page(page: "gradio.Blocks", cfg: DemoConfig) -> None:
 # %% ../nbs/72_demo.ipynb #20c5afaf
 def demo(
     cfg: DemoConfig,
-    say: Callable[[str], Any] = print,  # is told the address
+    say: Callable[[str], Any] = partial(print, flush=True),  # is told the address
 ) -> None:
     "The page, until somebody ends it; then all its files are removed."
     with TemporaryDirectory(prefix="last-demo-") as folder:

@@ -293,7 +293,7 @@ class TrainState:
         try:
             self.restore(acc, torch.load(path, map_location="cpu", weights_only=True))
         except Exception as e:
-            reason = f"no {e}" if isinstance(e, KeyError) else str(e).strip()
+            reason = f"no {e}" if isinstance(e, KeyError) else str(e).strip().split("\n")[0]
             raise ValueError(
                 f"{path}: not a readable checkpoint ({reason}); remove it to start over"
             ) from None

@@ -210,6 +210,7 @@ def watched(tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
+    env.pop("PYTHONUNBUFFERED", None)  # the address must come at once all the same
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=env)
     try:

@@ -41,7 +41,9 @@ def test_every_stored_run_says_its_versions():
     for file in sorted((ROOT / "results").rglob("*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(result, dict) and "trained" in result:
-            assert set(result["trained"]["versions"]) == {"network", "pipeline", "training"}, file
+            runs = result["trained"] if isinstance(result["trained"], list) else [result["trained"]]
+            for run in runs:
+                assert set(run["versions"]) == {"network", "pipeline", "training"}, file
             found += 1
     assert found > 300
 
