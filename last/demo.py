@@ -13,6 +13,7 @@ __all__ = ['SIZE', 'CLOTH', 'SKIN', 'ACTOR', 'PHOTOGRAPH', 'SAMPLES', 'CONTAINER
 import base64
 import json
 import os
+import sys
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -542,7 +543,7 @@ def open_page(page: "gradio.Blocks", cfg: DemoConfig) -> None:
 # %% ../nbs/72_demo.ipynb #20c5afaf
 def demo(
     cfg: DemoConfig,
-    say: Callable[[str], Any] = partial(print, flush=True),  # is told the address
+    say: Callable[[str], Any] = print,  # is told the address
 ) -> None:
     "The page, until somebody ends it; then all its files are removed."
     with TemporaryDirectory(prefix="last-demo-") as folder:
@@ -556,6 +557,7 @@ def demo(
 
         open_page(page, cfg)
         say(f"http://127.0.0.1:{cfg.port} (Ctrl-C ends it)")
+        sys.stdout.flush()  # at once, also into a file
         page.block_thread()
 
 
