@@ -13,8 +13,8 @@ __all__ = ['SIZE', 'CLOTH', 'SKIN', 'ACTOR', 'PHOTOGRAPH', 'SAMPLES', 'CONTAINER
 import base64
 import json
 import os
-import sys
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
