@@ -5,12 +5,12 @@
 
 Two small networks learn from HDM05's three training actors, each without every third action (from
 the first, from the second). One of these actors then shows an action that was held out, three or
-five times, and the network gets one more class (`73_teach`). `choose` compares ways to do it on
-the other two training actors; `test` asks the two test actors, with the way that was chosen. What
+five times, and the network gets one more class (`73_teach`). `choose` compares ways to do it on the
+other two training actors; `test` asks the two test actors, with the way that was chosen. What
 counts is what `predict` lists: does the action begin while its clip is played? The way with the
 highest mean of the two shares, new actions found and old ones still right, is chosen. Puppets that
-are asked are others than those of the training. Windows of the new
-clips are drawn once (WINDOWS per clip) and used for all draws of clips.
+are asked are others than those of the training. Windows of the new clips are drawn once (WINDOWS
+per clip) and used for all draws of clips.
 """
 
 import json

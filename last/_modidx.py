@@ -66,6 +66,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'last.answers._open_runs': ('answers.html#_open_runs', 'last/answers.py'),
                               'last.answers._query_runs': ('answers.html#_query_runs', 'last/answers.py'),
                               'last.answers.average_answers': ('answers.html#average_answers', 'last/answers.py'),
+                              'last.answers.check_together': ('answers.html#check_together', 'last/answers.py'),
                               'last.answers.query_run': ('answers.html#query_run', 'last/answers.py'),
                               'last.answers.run_hash': ('answers.html#run_hash', 'last/answers.py'),
                               'last.answers.run_logits': ('answers.html#run_logits', 'last/answers.py'),

@@ -135,10 +135,7 @@ def load_grid(path: str | Path) -> Grid:
         raise FileNotFoundError(f"{path}: no such file")
     content = read_yaml(path)
     try:
-        values = check_settings(Grid, content)
-        if not values.get("sets") or not values.get("rows"):
-            raise ValueError("sets and rows must not be empty")
-        grid = Grid(**values)
+        grid = Grid(**{"sets": [], "rows": {}} | check_settings(Grid, content))
         grid.rows = {str(name): change or {} for name, change in grid.rows.items()}
         grid.compare = grid.compare or next(iter(grid.rows), "")
         check_grid(grid)
@@ -474,7 +471,7 @@ def outdated_note(rows: list[dict]) -> str:
 
 
 def data_note(results: Iterable[dict]) -> str:
-    "A sentence for results of one set that come from several preparations of its files."
+    "A sentence for results of one set that come from stores with different fingerprints."
     found: dict[str, set[str]] = {}
     for result in results:
         found.setdefault(result["dataset"], set()).add(result["fingerprint"])
@@ -484,8 +481,8 @@ def data_note(results: Iterable[dict]) -> str:
     if not said:
         return ""
     return (
-        f"Rows of {', '.join(said)} were tested on two preparations of the same files, by earlier "
-        "and by today's code: read differences between them with care."
+        f"Rows of {', '.join(said)} were tested on stores with different fingerprints: read "
+        "differences between them with care."
     )
 
 

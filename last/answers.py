@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RUN_LOGITS', 'TeacherLogits', 'teacher_hash', 'run_hash', 'RunLogitsConfig', 'FeaturesOnly', 'RunAnswers',
-           'query_run', 'average_answers', 'RunLogitsReport', 'run_logits', 'show_run_logits']
+           'query_run', 'check_together', 'average_answers', 'RunLogitsReport', 'run_logits', 'show_run_logits']
 
 # %% ../nbs/40_answers.ipynb #d6a03cf9
 import hashlib
@@ -171,23 +171,33 @@ def query_run(
     return RunAnswers(numbers, logits.softmax(-1).numpy(), vectors)
 
 # %% ../nbs/40_answers.ipynb #adb24e89
+def check_together(
+    folder: str,
+    info: RunInfo,
+    store: Store,
+    earlier: RunInfo | None,  # of the teacher's first run
+) -> None:
+    "A ValueError if a run was trained on other data, or for another purpose than the first one."
+    if info.fingerprint != store.fingerprint:
+        raise ValueError(f"{folder}: trained on other data than {store.path}")
+
+    first = earlier or info
+    if (info.protocol, info.part) != (first.protocol, first.part):
+        raise ValueError(
+            f"{folder}: trained under {(info.protocol, info.part)}, an earlier run under "
+            f"{(first.protocol, first.part)}; a teacher's runs share protocol and part"
+        )
+
+
 def _open_runs(cfg: RunLogitsConfig, store: Store) -> Iterator[tuple[str, Run]]:
     "The runs one after the other, checked."
-    purpose = None  # protocol and part, the same for all
+    first = None
     for folder in cfg.runs:
         run = load_run(folder)
-        info = run.info
-        if info.fingerprint != store.fingerprint:
-            raise ValueError(f"{folder}: trained on other data than {cfg.data}")
-        if info.classes != list(store.classes):
+        check_together(folder, run.info, store, first)
+        first = first or run.info
+        if run.info.classes != list(store.classes):
             raise ValueError(f"{folder}: other classes than {cfg.data}")
-
-        purpose = purpose or (info.protocol, info.part)
-        if purpose != (info.protocol, info.part):
-            raise ValueError(
-                f"{folder}: trained under {(info.protocol, info.part)}, an earlier run under "
-                f"{purpose}; a teacher's runs share protocol and part"
-            )
         yield folder, run
 
 

@@ -16,7 +16,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.resources import files
@@ -29,7 +28,7 @@ from tyro.conf import arg
 
 from .core import Command, ParseError, find_run
 from .hdm05 import ACTIONS, CREDIT, RATE, read_pack
-from .inference import Prediction, find_actions, has_screen, overlay_frames
+from .inference import Prediction, can_become, find_actions, has_screen, overlay_frames
 from .moving import turned
 from .overlay import on_canvas, write_film
 from .pose import PoseConfig, Shot, Sight, open_pictures, watch_people
@@ -484,14 +483,10 @@ def build_page(cfg: DemoConfig) -> "gradio.Blocks":
 
 def fitting_samples(network: Skeleton) -> list[str]:
     "Samples whose joints the network can read; films only where MediaPipe's fit."
-    from last.joint_maps import joint_map
-
     found = []
     for name, sample in SAMPLES.items():
         source = get_skeleton("mediapipe33") if isinstance(sample, Path) else sample().skeleton
-        with suppress(ValueError):
-            if source.joints != network.joints:
-                joint_map(source, network)
+        if source.joints == network.joints or can_become(source, network):
             found.append(name)
     return found
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from .answers import TeacherLogits
+from .answers import TeacherLogits, check_together
 from .checksums import load_npy, save_npy
 from last.core import (
     Command,
@@ -177,23 +177,15 @@ def plan_queries(cfg: VideoLogitsConfig) -> QueryPlan:
         raise ValueError("no runs given")
 
     store = Store(cfg.data)
-    purpose = None  # protocol and part, the same for all runs
+    first = None
     hashes = []
     seen = []
     widths = set()
 
     for folder in cfg.runs:
         network, _, info = load_video_run(folder)
-        if info.fingerprint != store.fingerprint:
-            raise ValueError(f"{folder}: trained on other data than {cfg.data}")
-
-        purpose = purpose or (info.protocol, info.part)
-        if purpose != (info.protocol, info.part):
-            raise ValueError(
-                f"{folder}: trained under {(info.protocol, info.part)}, an earlier run under "
-                f"{purpose}; a teacher's runs share protocol and part"
-            )
-
+        check_together(folder, info, store, first)
+        first = first or info
         weights = (Path(folder) / "last.safetensors").read_bytes()
         hashes.append(hashlib.sha256(weights).hexdigest()[:16])
         seen.append(trained_on(folder))
@@ -204,7 +196,7 @@ def plan_queries(cfg: VideoLogitsConfig) -> QueryPlan:
         raise ValueError(f"features: the runs' vectors have different lengths ({lengths})")
 
     assigned = assign_runs(store.index.names.tolist(), seen, cfg.seen == "use")
-    _check_coverage(assigned[store.part(*purpose)])
+    _check_coverage(assigned[store.part(first.protocol, first.part)])
 
     identity = dict(
         weights=hashes,
@@ -213,7 +205,7 @@ def plan_queries(cfg: VideoLogitsConfig) -> QueryPlan:
         seen=cfg.seen,
         features=cfg.features,
     )
-    return QueryPlan(store, *purpose, seen, assigned, identity)
+    return QueryPlan(store, first.protocol, first.part, seen, assigned, identity)
 
 # %% ../nbs/44_video_logits.ipynb #16a42933
 class ReadableOrError(Dataset):

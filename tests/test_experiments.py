@@ -30,7 +30,11 @@ def fuzz(monkeypatch):
     return fuzz
 
 
-@pytest.mark.parametrize("reader", ["store-meta", "store-index", "store-present", "npz-plain"])
+READERS = ["store-meta", "store-index", "store-present", "npz-plain", "weights", "checkpoint"]
+READERS += ["film", "keypoints-openpose", "keypoints-array"]
+
+
+@pytest.mark.parametrize("reader", READERS)
 def test_readers_behind_the_checksums_are_fuzzed(fuzz, tmp_path, reader):
     assert fuzz.fuzz(reader, 0.5, seed=0, crashes=tmp_path / "c") > 5
 
