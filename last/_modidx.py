@@ -874,6 +874,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'last.parsing._motion': ('parsing.html#_motion', 'last/parsing.py'),
                               'last.parsing._variance': ('parsing.html#_variance', 'last/parsing.py'),
                               'last.parsing._walk_frames': ('parsing.html#_walk_frames', 'last/parsing.py'),
+                              'last.parsing._whole': ('parsing.html#_whole', 'last/parsing.py'),
                               'last.parsing._wide_frames': ('parsing.html#_wide_frames', 'last/parsing.py'),
                               'last.parsing.bodies_to_persons': ('parsing.html#bodies_to_persons', 'last/parsing.py'),
                               'last.parsing.clean_bodies': ('parsing.html#clean_bodies', 'last/parsing.py'),

@@ -155,39 +155,53 @@ def parse_careful(
     return T, ids, frames, np.array(xyz, np.float64).astype(np.float32).reshape(-1, 25, 3)
 
 # %% ../nbs/02_parsing.ipynb #e4172667
-_WIDTH = 16  # characters of a row
-_PLACES = np.arange(_WIDTH, dtype=np.uint8)
-_POWERS = 10.0 ** np.arange(_WIDTH - 1, -1, -1)  # what a digit in each place is worth
-_BITS = 2.0 ** np.arange(_WIDTH - 1, -1, -1)  # as a mask: the last place is the lowest bit
+_WIDTH = 16  # characters of a number that are looked at, the last ones
+_BYTE = 0x0101010101010101  # times a character: that character eight times
+_KEEP = np.array([[0xFF] * n + [0] * (_WIDTH - n) for n in range(_WIDTH + 1)], np.uint8)
+_KEEP = _KEEP[:, ::-1].copy().view(">u8").astype(np.uint64).T.copy()  # (2, 17): n from the right
+
+
+def _whole(
+    digits: np.ndarray,  # (2, n) uint64, a digit per byte
+) -> np.ndarray:  # (n,) float64
+    "Numbers of 16 digits: neighbors become one number of two digits, of four, of eight."
+    x = digits
+    x = (x >> 8 & 0x00FF00FF00FF00FF) * 10 + (x & 0x00FF00FF00FF00FF)
+    x = (x >> 16 & 0x0000FFFF0000FFFF) * 100 + (x & 0x0000FFFF0000FFFF)
+    x = (x >> 32) * 10_000 + (x & 0x00000000FFFFFFFF)
+    return x[0] * 1e8 + x[1]
 
 
 def _decimals(
-    data: np.ndarray,  # (bytes,) uint8, at least 16 of them before the first number
+    data: np.ndarray,  # (bytes,) uint8, ASCII, at least 16 of them before the first number
     starts: np.ndarray,  # (n,) where each number begins
     ends: np.ndarray,  # (n,) where it has ended
 ) -> np.ndarray:  # (n,) float64
     "Decimal numbers, each rounded once; ValueError if one of them is none."
-    lengths = ends - starts
-    chars = np.lib.stride_tricks.sliding_window_view(data, _WIDTH)[ends - _WIDTH]  # (n, 16)
-    inside = (_WIDTH - np.minimum(lengths, _WIDTH)).astype(np.uint8)[:, None] <= _PLACES
-    chars = chars * inside  # what stands before a number becomes 0
-    digits = chars - np.uint8(48)  # other characters than digits become 10 or more
-    is_digit = digits < 10
-    is_dot = chars == 46
+    minus = data[starts] == ord("-")
+    lengths = ends - starts - minus
+    windows = np.lib.stride_tricks.sliding_window_view(data, _WIDTH)
+    chars = windows[ends - _WIDTH].view(">u8").T.astype(np.uint64, "C")  # (2, n), eight in each
 
-    # a sign, digits, and at most one dot?
-    minus = data[starts] == 45
-    dot = (is_dot @ _BITS).astype(np.int64)  # a single bit: 2 to the power of the decimals
-    filled = (1 << np.minimum(lengths - minus, _WIDTH)) - 1
-    plain = (is_digit @ _BITS).astype(np.int64) + dot == filled
-    plain &= (dot & (dot - 1) == 0) & (dot != filled) & (lengths < _WIDTH)
+    # what stands before a number becomes 0, and so does its dot
+    keep = _KEEP[:, np.minimum(lengths, _WIDTH)]
+    chars = chars & keep | ord("0") * _BYTE & ~keep
+    other = chars ^ ord(".") * _BYTE  # a byte of 0 is a dot
+    dots = ~(other + 0x7F * _BYTE) & 0x80 * _BYTE  # its highest bit, for each dot
+    chars ^= (dots >> 7) * (ord(".") ^ ord("0"))
+
+    # digits, and at most one dot?
+    has_dot = dots.any(0)
+    high = (chars & 0xF0 * _BYTE) | (chars + 0x06 * _BYTE & 0xF0 * _BYTE) >> 4
+    plain = (high == 0x33 * _BYTE).all(0)  # 0x30 to 0x39, and with 6 more not above 0x3F
+    plain &= ((dots & dots - 1) == 0).all(0) & ~dots.all(0)
+    plain &= (lengths > has_dot) & (lengths < _WIDTH)
 
     # whole numbers without their dots, and the powers of ten below them
-    decimals = np.where(dot > 0, np.log2(np.maximum(dot, 1)), 0.0)
-    scale = 10.0**decimals
-    number = (digits * is_digit) @ _POWERS  # the dot counts as a digit 0
-    before = np.floor(number / (10 * scale))
-    number = np.where(dot > 0, number - 9 * scale * before, number) / scale
+    number = _whole(chars & 0x0F * _BYTE)
+    scale = np.where(has_dot, _whole(dots >> 7), 1)
+    before = np.where(has_dot, np.floor(number / (10 * scale)), 0)
+    number = (number - 9 * scale * before) / scale
     values = np.where(minus, -number, number)
 
     text = data.tobytes() if not plain.all() else b""
@@ -202,11 +216,8 @@ def _walk_frames(
 ) -> tuple[list[str], list[int], list[int]]:  # of each body: id, frame, number of its first line
     "Follow the counts of a well-formed file from frame to frame."
 
-    def line(k: int) -> bytes:
-        return data[breaks[k] + 1 : breaks[k + 1]]
-
     def count(k: int) -> int:
-        text = line(k)
+        text = data[breaks[k] + 1 : breaks[k + 1]]
         if not text.isdigit() or len(text) > 9:
             raise ValueError("not a count")
         return int(text)
@@ -219,12 +230,13 @@ def _walk_frames(
         end = at + 1 + 27 * count(at)  # a body has 27 lines: its id, the line `25`, 25 joints
         in_frame = []
         for b in range(at + 1, end, 27):
-            in_frame.append(line(b).split(b" ", 1)[0].decode("ascii"))
-            if line(b + 1) != b"25":
+            start, stop = breaks[b] + 1, breaks[b + 1]
+            in_frame.append(data[start : data.index(b" ", start, stop)].decode("ascii"))
+            if data[stop + 1 : breaks[b + 2]] != b"25":
                 raise ValueError("not a body")
             first.append(b)
 
-        if len(set(in_frame)) != len(in_frame):
+        if len(in_frame) > 1 and len(set(in_frame)) != len(in_frame):
             raise ValueError("an id twice in a frame")
         ids += in_frame
         frames += [t] * len(in_frame)
@@ -238,7 +250,7 @@ def _walk_frames(
 def _check_characters(data: np.ndarray) -> None:  # (bytes,) uint8
     "Numbers, spaces and line ends alone, or ValueError."
     others = data[(data - np.uint8(43) > 14) & (data != 32) & (data != 10)]  # not + , - . / 0 ... 9
-    if not np.isin(others, (69, 101)).all() or (data == 44).any() or (data == 47).any():
+    if (others | 32 != ord("e")).any() or (data == ord(",")).any() or (data == ord("/")).any():
         raise ValueError("letters among the numbers")
 
 # %% ../nbs/02_parsing.ipynb #f6f2ba80
@@ -251,8 +263,8 @@ def _check_spaces(
     ends: np.ndarray,  # (lines,) where it has ended
 ) -> None:
     "Every line has its spaces, and something stands between them; or ValueError."
-    gaps = np.diff(np.c_[starts - 1, spaces, ends])
-    if not (gaps > 1).all():
+    inside = (spaces[:, 1:] - spaces[:, :-1] > 1).all()
+    if not inside or (spaces[:, 0] <= starts).any() or (spaces[:, -1] + 1 >= ends).any():
         raise ValueError("a value is missing, or the spacing is unusual")
 
 
@@ -267,14 +279,16 @@ def parse_fast(
     _check_characters(data)
 
     # lines and bodies
-    breaks = np.append(np.flatnonzero(data == 10), len(data))
+    gaps = np.flatnonzero(data <= 32)
+    is_break = data[gaps] == 10
+    breaks = np.append(gaps[is_break], len(data))
     ids, frames, first = _walk_frames(content, breaks.tolist())
     T = int(content[breaks[0] + 1 : breaks[1]])
     if not ids:
         return T, ids, frames, np.zeros((0, 25, 3), np.float32)
 
     # spaces: as many as so many bodies have, and each line its own
-    spaces = np.flatnonzero(data == 32)[_WIDTH:]
+    spaces = gaps[~is_break][_WIDTH:]
     spaces = spaces.reshape(len(ids), _SPACES)
     about = np.array(first)
     joint = (about[:, None] + np.arange(2, 27)).ravel()  # numbers of the joints' lines

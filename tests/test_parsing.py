@@ -4,12 +4,15 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from last.core import EmptyClipError, ParseError
 from last.formats import UCLA_NAME
 from last.parsing import (
     Body,
     Clip,
+    _decimals,
     bodies_to_persons,
     clean_bodies,
     parse_careful,
@@ -95,6 +98,26 @@ def test_both_parsers_agree_to_the_bit(file):
     assert fast[:3] == careful[:3]
     assert np.array_equal(fast[3], careful[3])
     assert fast[3].dtype == careful[3].dtype == np.float32
+
+
+NUMBERS = st.floats(-1e4, 1e4, allow_nan=False).flatmap(
+    lambda x: st.sampled_from([f"{x:.7g}", f"{x:.3f}", f"{x:.12f}", f"{x:.0f}", f"{x:.4e}"])
+)
+SCRAPS = st.text("0123456789.-+eE", min_size=1, max_size=20)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(NUMBERS | SCRAPS, min_size=1, max_size=12))
+def test_numbers_are_those_of_float(words):
+    data = np.frombuffer((" " * 16 + " ".join(words)).encode(), np.uint8)
+    gaps = np.append(np.flatnonzero(data == 32)[15:], len(data))
+    try:
+        wanted = [float(word) for word in words]
+    except ValueError:
+        with pytest.raises(ValueError):
+            _decimals(data, gaps[:-1] + 1, gaps[1:])
+        return
+    assert _decimals(data, gaps[:-1] + 1, gaps[1:]).tolist() == wanted
 
 
 def test_crlf_reads_alike(file, frames):
