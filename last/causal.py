@@ -336,8 +336,8 @@ class CausalLAST(LAST):
         counted = torch.cat([y.float().mean(2), frames[..., None].float()], 2)
         counted = counted.view(N, M, *counted.shape[1:]).sum(1)
         sums = []
-        for half_life, past in zip(self.memory, memory.unbind(1)):
-            sums.append(decayed_sum(counted, half_life / self.stride, past))
+        for i, half_life in enumerate(self.memory):
+            sums.append(decayed_sum(counted, half_life / self.stride, memory[:, i]))
         after.append(torch.stack([some[:, -1] for some in sums], 1))
 
         means = [some[..., :-1] / some[..., -1:].clamp(min=1e-9) for some in sums]

@@ -84,7 +84,8 @@ def side_by_side(
 ) -> Tensor:  # (N, T / n, V, n * C)
     "Each n frames as one with n times the channels; zeros fill up the last."
     missing = -x.shape[1] % n
-    x = F.pad(x, (0, 0, 0, 0, 0, missing))
+    if missing:
+        x = F.pad(x, (0, 0, 0, 0, 0, missing))
     return x.unflatten(1, (-1, n)).transpose(2, 3).flatten(3)
 
 # %% ../nbs/15_model.ipynb #a9076b16

@@ -109,9 +109,9 @@ def zero_lost_scores(x: Tensor, raw: Tensor) -> Tensor:  # (N, 3, T, V, M) each
 def z_up(x: Tensor, skeleton: Skeleton) -> Tensor:  # (N, C, T, V, M) both
     "Camera space (y up, z depth) to z up; image coordinates (y down) to y up."
     if skeleton.dims == 2:
-        return torch.stack([x[:, 0], -x[:, 1], x[:, 2]], 1)
+        return torch.cat([x[:, :1], -x[:, 1:2], x[:, 2:]], 1)
 
-    return torch.stack([x[:, 0], -x[:, 2], x[:, 1]], 1)
+    return torch.cat([x[:, :1], -x[:, 2:], x[:, 1:2]], 1)
 
 # %% ../nbs/08_preprocessing.ipynb #c897f904
 @dataclass
@@ -383,9 +383,9 @@ Stream = Literal["joint", "bone", "joint_motion", "bone_motion", "all"]
 def bone_vectors(x: Tensor, skeleton: Skeleton) -> Tensor:  # (N, C, T, V, M) both
     "Each joint minus its parent; zero for the center. Scores of 2-D skeletons are kept."
     D = skeleton.dims
-    parents = list(skeleton.parents)
+    parents = torch.tensor(skeleton.parents, device=x.device)
     parents[skeleton.center] = skeleton.center
-    bones = x - x[..., parents, :]
+    bones = x - x.index_select(3, parents)
     return torch.cat([bones[:, :D], x[:, D:]], 1)
 
 

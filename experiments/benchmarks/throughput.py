@@ -7,7 +7,8 @@ would take.
 Clips have NTU's lengths. A step is what `train` does: load, preprocess, augment, forward, backward,
 optimizer. `waiting` is the share of a step in which the loop waits for the loader; `model_only`
 repeats the steps with a batch that is there already, and `of_model_only` is the ratio of the two
-rates. Nothing is estimated for a machine that this was not run on.
+rates. `memory_bytes` is what the process and its workers hold after two steps and after the last
+one (on Linux). Nothing is estimated for a machine that this was not run on.
 
 Several processes take the same number of steps, and one that fails or hangs ends all of them after
 --limit seconds at the latest.
@@ -17,6 +18,7 @@ import argparse
 import faulthandler
 import json
 import math
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -41,12 +43,28 @@ def make_store(folder: Path, clips: int):
     return write_store(folder, made, "ntu25", [str(c) for c in range(60)])
 
 
+def memory_held() -> int | None:
+    "Resident bytes of this process and those it has started; None where Linux does not count them."
+    if not Path("/proc/self/status").is_file():
+        return None
+    processes = ["self"]
+    for thread in Path("/proc/self/task").glob("*/children"):
+        processes += thread.read_text().split()
+
+    total = 0
+    for process in processes:
+        status = Path(f"/proc/{process}/status").read_text()
+        total += sum(1024 * int(n) for n in re.findall(r"^VmRSS:\s+(\d+)", status, re.M))
+    return total
+
+
 def steps(acc, state, task, loader, count: int) -> dict:
     "Run training steps; over several processes the slowest one's time counts."
     from last.batches import seed_of
 
     waited = 0.0  # seconds
     clips, step = 0, 0
+    memory = []
     state.model.train()
     began = start = time.perf_counter()
     while step < count:
@@ -66,13 +84,16 @@ def steps(acc, state, task, loader, count: int) -> dict:
             state.optimizer.zero_grad()
             clips += len(raw) * acc.num_processes
             step += 1
+            if step in (2, count):
+                memory.append(memory_held())
             if acc.device.type == "cuda":
                 torch.cuda.synchronize()
             start = time.perf_counter()
             if step == count:
                 break
     took = slowest(acc, start - began)
-    return {"clips_per_s": clips / took, "waiting": waited / took, "steps": step, "seconds": took}
+    speed = {"clips_per_s": clips / took, "waiting": waited / took}
+    return speed | {"steps": step, "seconds": took, "memory_bytes": memory}
 
 
 def slowest(acc, seconds: float) -> float:
