@@ -454,9 +454,12 @@ def stream(cfg: StreamConfig) -> dict:  # frames, answers, events
             if ended is not None:
                 report(before, nobody, ended)
 
-        p = recognizer.forward_step(frame, time)
-        before = time
         frames += 1
+        try:
+            p = recognizer.forward_step(frame, time)
+        except ValueError as e:
+            raise ValueError(f"{cfg.source}, frame {frames}: {e}") from None
+        before = time
         if recognizer.answers > answers:
             answers = recognizer.answers
             event = spotter.update(time, p)

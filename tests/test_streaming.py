@@ -325,6 +325,15 @@ def test_a_bad_line_is_named(line):
         list(parse_frames([good, line], "film", 30.0))
 
 
+def test_a_frame_of_another_skeleton_is_named(toy, tmp_path):
+    frames = [*walk(2).tolist(), [[0.0, 0.0, 0.0]]]
+    lines = [json.dumps({"joints": frame}) for frame in frames]
+    (tmp_path / "film.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    cfg = StreamConfig(str(toy[0] / "file1.onnx"), str(tmp_path / "film.jsonl"))
+    with pytest.raises(ValueError, match=r"film\.jsonl, frame 3: expected"):
+        stream(cfg)
+
+
 def test_lost_joints_in_every_place():
     text = json.dumps({"joints": [[[1, 2, 3], None], [None, [1, None, 3]]]})
     ((_, frame),) = parse_frames([text], "film", 30.0)
