@@ -3,8 +3,8 @@
 Those that show stored results are run in `test_results`, where their outputs are compared too.
 """
 
+import multiprocessing
 import os
-import subprocess
 import sys
 
 import nbformat
@@ -29,16 +29,23 @@ DATA = ["data"] if os.environ.get("LAST_DATA") else []
 NO_DATA = (
     "LAST_DATA is not set: cells marked `data` need public data sets (docs/getting_the_data.md)"
 )
-RUN = """
-import os, sys
-from pathlib import Path
-from nbdev.test import test_nb
+# Each notebook has a process of its own, forked from one that has imported what nearly all need.
+kinds = multiprocessing.get_all_start_methods()
+processes = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
+processes.set_forkserver_preload(["torch", "matplotlib.pyplot", "nbdev.test", "fastcore.test"])
 
-os.chdir({folder!r})
-skipped = ["notest", "slow", "cuda", "data"]
-good, _ = test_nb(Path({path!r}), skip_flags=skipped, force_flags={data!r})
-sys.exit(not good)
-"""
+
+def run_cells(path, log):
+    "Exit with 1 if a cell fails; what is printed goes to the file."
+    from nbdev.test import test_nb
+
+    with open(log, "w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(path.parent)
+    skipped = ["notest", "slow", "cuda", "data"]
+    good, _ = test_nb(path, skip_flags=skipped, force_flags=DATA)
+    sys.exit(not good)
 
 
 def test_there_are_notebooks():
@@ -47,12 +54,13 @@ def test_there_are_notebooks():
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", with_marks(RUN_HERE))
-def test_notebook(path):
-    code = RUN.format(folder=str(path.parent), path=str(path), data=DATA)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=path.parent
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+def test_notebook(path, tmp_path):
+    process = processes.Process(target=run_cells, args=(path, tmp_path / "log"))
+    process.start()
+    process.join(590)
+    process.kill()  # if it still runs
+    process.join()
+    assert process.exitcode == 0, (tmp_path / "log").read_text(encoding="utf-8")[-4000:]
 
 
 @pytest.mark.skipif(not DATA, reason=NO_DATA)
