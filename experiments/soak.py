@@ -6,11 +6,14 @@
 Everything runs on small synthetic data in a temporary folder. A trial starts a command, sends
 SIGKILL at a moment drawn evenly from the time that an undisturbed run takes, starts the same
 command again, and compares what it leaves: byte for byte, apart from what names the machine's
-folders and versions (`config.json` and results hold those). `make soak` runs all of it.
+folders and versions (`config.json` and results hold those). A command that ends before its moment
+comes is started again with another one. `make soak` runs all of it. Each command has its entry in
+the results as soon as it is done; the others stay.
 """
 
 import argparse
 import hashlib
+import json
 import random
 import shutil
 import signal
@@ -29,7 +32,7 @@ TRAIN += " --pre.frames 8 --checkpoint-every 1 --device cpu --threads 1"
 GRID = """\
 sets: [store given]
 settings: {model: nano, epochs: 2, batch: 8, schedule: cosine, warmup: 0, checkpoint_every: 1,
-  device: cpu, threads: 1, pre: {frames: 8}}
+  device: cpu, pre: {frames: 8}}
 rows:
   a: {}
   b: {lr: 0.002}
@@ -142,7 +145,7 @@ def soak(job: Job, place: Path, kills: int, rng: random.Random) -> dict:
         raise SystemExit(failed)
     whole = digests(job, out)
 
-    for _ in range(kills):
+    while sum(trial["killed"] for trial in job.kills) < kills:
         shutil.rmtree(out)
         moment = rng.uniform(0.1, 1) * seconds
         process = start(job, place, out)
@@ -172,6 +175,14 @@ def soak(job: Job, place: Path, kills: int, rng: random.Random) -> dict:
     }
 
 
+def add_result(out: Path, name: str, row: dict) -> None:
+    "One command's entry in the file of results."
+    from last.core import environment, write_json
+
+    rows = json.loads(out.read_text(encoding="utf-8"))["commands"] if out.is_file() else {}
+    write_json(out, dict(commands=rows | {name: row | {"environment": environment()}}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--kills", type=int, default=50, help="of each command")
@@ -180,23 +191,19 @@ def main() -> None:
     parser.add_argument("--out", help="results JSON to write")
     args = parser.parse_args()
 
-    rng = random.Random(args.seed)
-    found = {}
+    wrong = []
     with tempfile.TemporaryDirectory() as folder:
         make_inputs(Path(folder), args.commands)
         for name in args.commands:
             print(f"{name:16}", end="", flush=True)
-            found[name] = soak(JOBS[name], Path(folder), args.kills, rng)
-            print(f" {found[name]['equal']} of {found[name]['kills']} killed runs end equal")
+            rng = random.Random(f"{args.seed} {name}")
+            row = soak(JOBS[name], Path(folder), args.kills, rng)
+            print(f" {row['equal']} of {row['kills']} killed runs end equal", flush=True)
+            wrong += row["wrong"]
+            if args.out:
+                add_result(Path(args.out), name, row | {"seed": args.seed})
 
-    if args.out:
-        from last.core import environment, write_json
-
-        write_json(
-            Path(args.out),
-            {"seed": args.seed, "commands": found, "environment": environment()},
-        )
-    if any(row["wrong"] for row in found.values()):
+    if wrong:
         raise SystemExit(1)
 
 
