@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from last.ablations import load_grid
+from last.cli import COMMANDS
 from last.hdm05 import ACTIONS
 from last.parsing import Clip
 from last.protocols import DATASETS
@@ -45,6 +47,16 @@ def test_without_atheris_files_are_damaged_at_random(fuzz, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     fuzz.main()
     assert "at random, because atheris is not installed, each read or" in capsys.readouterr().out
+
+
+def test_what_is_killed_in_a_soak_can_run(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    import soak
+
+    (tmp_path / "grid.yaml").write_text(soak.GRID, encoding="utf-8")
+    assert list(load_grid(tmp_path / "grid.yaml").rows) == ["a", "b"]
+    commands = {job.words.split()[0] for job in soak.JOBS.values()}
+    assert commands <= set(COMMANDS)
 
 
 @pytest.mark.timeout(300)
