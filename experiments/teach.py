@@ -3,7 +3,7 @@
     python experiments/teach.py --work RUNS                # train the networks, choose, test
     python experiments/teach.py --work RUNS --part test    # one part alone
 
-Two small networks learn from HDM05's three training actors, each without every third action (from
+Two networks like `core15` learn from HDM05's three training actors, each without every third action (from
 the first, from the second). One of these actors then shows an action that was held out, three or
 five times, and the network gets one more class (`73_teach`). `choose` compares ways to do it on the
 other two training actors; `test` asks the two test actors, with the way that was chosen. What
@@ -49,7 +49,6 @@ from last.training import TrainConfig, train
 
 THIRDS = 3  # each network is kept from every third action
 NETWORKS = 2
-MODEL = "causal-nano memory=4,16,64 carry=0.25 gate=true drop_path=0.1"
 TRAIN, TEST = (1, 2, 3), (4, 5)  # actors
 WINDOWS = 8  # of each new clip
 NAMES = [*ACTIONS.values(), NOTHING]
@@ -99,10 +98,7 @@ def train_base(work: Path, fold: int) -> Path:
         load_defaults(TrainConfig, "core15"),
         data=str(store),
         out=str(out),
-        model=MODEL,
-        lr=0.004,
         epochs=60,
-        amp="no",
         threads=1,
     )
     train(cfg)
