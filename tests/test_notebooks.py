@@ -12,7 +12,7 @@ import pytest
 from camera_films import needs_mediapipe
 from conftest import NOTEBOOKS, READERS
 
-FIND_PEOPLE = {"70_pose", "71_inference"}
+FIND_PEOPLE = {"70_pose", "74_predict"}
 
 
 def with_marks(paths):
