@@ -24,7 +24,7 @@ from typing import Any
 
 import last
 from .core import Command, check_settings, find_run, read_yaml
-from .pose import is_camera
+from .pictures import is_camera
 from .protocols import DATASETS
 from .zoo import NETWORKS
 

@@ -21,7 +21,8 @@ from tyro.conf import arg
 
 from .core import Command, ParseError, find_run
 from .live import has_screen
-from .pose import PoseConfig, Sight, open_pictures, watch_people
+from .pictures import open_pictures
+from .pose import PoseConfig, Sight, watch_people
 from .reasons import Moment, Result, explain, look
 from .samples import PHOTOGRAPH, SAMPLES, fitting_samples
 from .scenes import bars, scene, sentences

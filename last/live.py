@@ -18,7 +18,8 @@ from tyro.conf import Positional, arg
 
 from .core import Command
 from .overlay import Names, draw_frame
-from .pose import PoseConfig, Sight, is_camera, watch_people
+from .pictures import is_camera
+from .pose import PoseConfig, Sight, watch_people
 from .predictions import names_now
 from .watchers import fit_joints, open_watcher
 

@@ -21,7 +21,8 @@ from tyro.conf import Positional, arg
 import last
 from .core import Command, write_json
 from .overlay import draw_frame, write_film
-from .pose import Pictures, PoseConfig, choose_estimator, is_camera, open_pictures
+from .pictures import Pictures, is_camera, open_pictures
+from .pose import PoseConfig, choose_estimator
 from .predictions import Prediction, find_actions, names_now
 from .sources import CLIPS, open_source
 from .watchers import open_watcher

@@ -18,7 +18,7 @@ from last.core import EmptyClipError, ParseError
 from last.hdm05 import read_pack
 from last.live import LiveConfig, live, show_live
 from last.overlay import draw_frame, write_film
-from last.pose import ESTIMATORS, Estimator, Person, PoseConfig, Shot, Sight
+from last.pose import ESTIMATORS, Estimator, PoseConfig, Shot, Sight
 from last.predict import (
     PredictConfig,
     describe,
@@ -34,6 +34,7 @@ from last.skeletons import get_skeleton
 from last.sources import open_source
 from last.store import toy_store
 from last.streaming import StreamingRecognizer
+from last.tracking import Person
 from last.training import TrainConfig, train
 from last.watchers import (
     SEEN,

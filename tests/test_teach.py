@@ -18,7 +18,7 @@ from last.core import ParseError
 from last.hdm05 import read_pack
 from last.new_class import balanced, fitted, imprinted, known_clips
 from last.own_clips import clip_of, moving_part, record
-from last.pose import ESTIMATORS, Estimator, Person, PoseConfig, Shot
+from last.pose import ESTIMATORS, Estimator, PoseConfig, Shot
 from last.predict import PredictConfig, predict
 from last.recognizer import logits_of_run
 from last.runs import load_run, trained_on
@@ -26,6 +26,7 @@ from last.skeletons import get_skeleton
 from last.store import toy_store
 from last.streaming import StreamingRecognizer
 from last.teach import CLIPS, TeachConfig, digest, teach
+from last.tracking import Person
 
 CAUSAL, NANO = (str(ROOT / "nbs/trained" / name) for name in ("hdm05_causal", "hdm05_nano"))
 UP = {  # nobody gets up in HDM05's clips; played backwards, those who lie down do
