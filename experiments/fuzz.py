@@ -58,7 +58,7 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Callable]]:
     )
     from last.onnx_files import check_onnx
     from last.parsing import read_ntu
-    from last.pose import PoseConfig, video_pictures
+    from last.pictures import PictureConfig, video_pictures
     from last.runs import RunInfo, load_run, load_weights
     from last.scores import Scores
     from last.store import Store, toy_store
@@ -162,7 +162,7 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Callable]]:
         "checkpoint": ("checkpoint.pt", *checkpoint_seed()),
         "yaml": ("x.yaml", b"lr: 0.1\npre: {frames: 8}\nrows:\n- a\n", read_yaml),
         "onnx": ("x.onnx", onnx_seed(), lambda path: check_onnx(str(path))),
-        "film": ("f.mp4", film_seed(), lambda path: exhaust(video_pictures(path, PoseConfig()))),
+        "film": ("f.mp4", film_seed(), lambda path: exhaust(video_pictures(path, PictureConfig()))),
         "teacher-video": ("f.mp4", film_seed(), lambda path: read_video(path, 4, 32)),
         **keypoint_seeds(saved),
     }

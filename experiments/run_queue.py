@@ -26,7 +26,8 @@ from threading import Lock
 import tyro
 import yaml
 
-from last.ablations import is_current, load_grid, slug
+from last.ablations import is_current
+from last.grids import load_grid, slug
 
 
 @dataclass

@@ -16,8 +16,9 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
-from last.ablations import OneRun, load_grid
+from last.ablations import OneRun
 from last.evaluation import EvaluateConfig, evaluate
+from last.grids import load_grid
 from last.runs import RunInfo
 from last.spotting import SpotConfig, spot
 

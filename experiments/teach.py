@@ -5,8 +5,8 @@
 
 Two networks like `core15` learn from HDM05's three training actors, each without every third action (from
 the first, from the second). One of these actors then shows an action that was held out, three or
-five times, and the network gets one more class (`73_teach`). `choose` compares ways to do it on the
-other two training actors; `test` asks the two test actors, with the way that was chosen. What
+five times, and the network gets one more class (`80_new_class`). `choose` compares ways to do it on
+the other two training actors; `test` asks the two test actors, with the way that was chosen. What
 counts is what `predict` lists: does the action begin while its clip is played? The way with the
 highest mean of the two shares, new actions found and old ones still right, is chosen. Puppets that
 are asked are others than those of the training. Windows of the new clips are drawn once (WINDOWS
@@ -30,13 +30,7 @@ from last.cli import load_defaults
 from last.core import environment, write_json
 from last.hdm05 import ACTIONS, ACTORS, read_pack
 from last.joint_maps import map_joints
-from last.parsing import Clip
-from last.protocols import NOTHING
-from last.runs import RunInfo, load_run
-from last.skeletons import get_skeleton
-from last.store import write_store
-from last.streaming import ActionSpotter
-from last.teach import (
+from last.new_class import (
     DRAWS,
     balanced,
     fitted,
@@ -45,6 +39,12 @@ from last.teach import (
     lessons,
     place_for,
 )
+from last.parsing import Clip
+from last.protocols import NOTHING
+from last.runs import RunInfo, load_run
+from last.skeletons import get_skeleton
+from last.store import write_store
+from last.streaming import ActionSpotter
 from last.training import TrainConfig, train
 
 THIRDS = 3  # each network is kept from every third action

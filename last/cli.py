@@ -24,7 +24,7 @@ from typing import Any
 
 import last
 from .core import Command, check_settings, find_run, read_yaml
-from .pose import is_camera
+from .pictures import is_camera
 from .protocols import DATASETS
 from .zoo import NETWORKS
 
@@ -48,8 +48,8 @@ COMMANDS: dict[str, str] = {  # name -> room and name of its `Command`
     "export": "export.EXPORT",
     "stream": "streaming.STREAM",
     "spot": "spotting.SPOT",
-    "predict": "inference.PREDICT",
-    "live": "inference.LIVE",
+    "predict": "predict.PREDICT",
+    "live": "live.LIVE",
     "demo": "demo.DEMO",
     "teach": "teach.TEACH",
     "smoke": "smoke.SMOKE",

@@ -4,7 +4,7 @@ const FOLDER = new URL("./vendor/mediapipe/", import.meta.url).href;
 
 // Where a person stands, from their joints in meters and in pixels.
 export class Placement {
-  constructor({ view, calm, gone }) { // degrees along the longer side; seconds, as in `last.pose`
+  constructor({ view, calm, gone }) { // degrees along the longer side; seconds, as in `last.placement`
     this.view = view;
     this.halfLife = calm;
     this.gone = gone;

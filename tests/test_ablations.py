@@ -8,23 +8,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from last.ablations import (
-    AblateConfig,
-    OneRun,
-    ablate,
-    ablation_rows,
-    ablation_table,
-    collect,
-    compare,
-    deep_merge,
-    is_current,
-    load_grid,
-    paired_bootstrap,
-    plot_ablation,
-    settings_of,
-    teacher_of,
-)
+from last.ablations import AblateConfig, OneRun, ablate, is_current, teacher_of
 from last.answers import run_hash
+from last.bootstrap import paired_bootstrap
+from last.comparisons import ablation_rows, ablation_table, collect, compare, plot_ablation
+from last.grids import deep_merge, load_grid, settings_of
 from last.store import toy_store
 
 GRID = """

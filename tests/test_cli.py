@@ -214,7 +214,7 @@ def test_bench(tmp_path):
 
 def test_grids_are_valid():
     from last import zoo  # noqa: F401
-    from last.ablations import load_grid
+    from last.grids import load_grid
     from last.zoo import build_model
 
     grids = sorted((ROOT / "experiments/grids").glob("*.yaml"))
@@ -235,7 +235,7 @@ def test_grids_are_valid():
 def test_short_configs_repeat_the_results(config, grid):
     import yaml
 
-    from last.ablations import deep_merge, load_grid
+    from last.grids import deep_merge, load_grid
 
     g = load_grid(ROOT / f"experiments/grids/{grid}.yaml")
     settings = yaml.safe_load((ROOT / f"last/configs/{config}.yaml").read_text("utf-8"))

@@ -14,9 +14,12 @@ from camera_films import needs_mediapipe, slide, write
 from conftest import ROOT
 from test_browser import free_port
 
-from last import demo
+from last import demo, samples
 from last.core import ParseError
-from last.demo import SAMPLES, DemoConfig, Moment, ask, check_film, explain, scene, sentences
+from last.demo import DemoConfig, ask, check_film
+from last.reasons import Moment, explain
+from last.samples import SAMPLES, Sample, actor, fitting_samples
+from last.scenes import scene, sentences
 from last.skeletons import get_skeleton
 
 CAUSAL = str(ROOT / "nbs/trained/hdm05_causal")
@@ -42,10 +45,10 @@ def test_what_is_explained_is_what_was_answered(model):
 
 
 def test_frames_of_another_rate_are_explained_as_they_were_read(tmp_path, monkeypatch):
-    kick = demo.actor("kick")
-    slow = demo.Sample(kick.skeleton, kick.points[::2])
-    monkeypatch.setattr(demo, "RATE", 15.0)
-    monkeypatch.setitem(demo.SAMPLES, "slow", lambda: slow)
+    kick = actor("kick")
+    slow = Sample(kick.skeleton, kick.points[::2])
+    monkeypatch.setattr(samples, "RATE", 15.0)
+    monkeypatch.setitem(SAMPLES, "slow", lambda: slow)
     found = ask("slow", DemoConfig(CAUSAL))
     moment = Moment.of(found.prediction)
     reason = explain(found, moment, CAUSAL)
@@ -62,12 +65,12 @@ def test_another_answer_is_not_explained():
 
 
 def test_nobody_and_lost_joints(monkeypatch):
-    kick = demo.actor("kick")
+    kick = actor("kick")
     kick.points[:, 20] = np.nan  # the head
     kick.points[3:] = np.nan
-    monkeypatch.setattr(demo.Sample, "pictures", lambda self: iter(()))
-    monkeypatch.setattr(demo, "write_film", lambda path, frames: path.write_bytes(b""))
-    monkeypatch.setitem(demo.SAMPLES, "lost", lambda: kick)
+    monkeypatch.setattr(Sample, "pictures", lambda self: iter(()))
+    monkeypatch.setattr("last.reasons.write_film", lambda path, frames: path.write_bytes(b""))
+    monkeypatch.setitem(SAMPLES, "lost", lambda: kick)
     found = ask("lost", DemoConfig(NANO))
     assert Moment.of(found.prediction) is None
     assert "not whole enough" in sentences(found, None, sample=True)
@@ -111,8 +114,8 @@ def test_what_is_no_film_is_not_opened(tmp_path, content, message):
 
 
 def test_samples_fit():
-    assert demo.fitting_samples(get_skeleton("core15")) == list(SAMPLES)
-    assert len(demo.fitting_samples(get_skeleton("hdm05"))) == 3
+    assert fitting_samples(get_skeleton("core15")) == list(SAMPLES)
+    assert len(fitting_samples(get_skeleton("hdm05"))) == 3
 
 
 # the server

@@ -12,13 +12,13 @@ import pytest
 from camera_films import needs_mediapipe
 from conftest import NOTEBOOKS, READERS
 
-FIND_PEOPLE = {"70_pose", "71_inference"}
+NEED_CAMERA = {"70_pictures", "71_pose", "74_predict"}
 
 
 def with_marks(paths):
-    "The same notebooks; those that find people in pictures are skipped where MediaPipe cannot be."
+    "The same notebooks; those that need MediaPipe or OpenCV are skipped where these cannot be."
     return [
-        pytest.param(p, id=p.stem, marks=[needs_mediapipe] if p.stem in FIND_PEOPLE else [])
+        pytest.param(p, id=p.stem, marks=[needs_mediapipe] if p.stem in NEED_CAMERA else [])
         for p in paths
     ]
 

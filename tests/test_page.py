@@ -17,7 +17,8 @@ from conftest import ROOT
 
 from last.hdm05 import ACTIONS
 from last.joint_maps import map_joints
-from last.pose import MediaPipe, Placement, PoseConfig
+from last.placement import Placement
+from last.pose import MediaPipe, PoseConfig
 from last.skeletons import get_skeleton
 from last.streaming import StreamingRecognizer
 from last.watchers import whole_enough

@@ -11,31 +11,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from last.core import ParseError
+from last.pictures import PictureConfig, open_pictures
+from last.placement import Placement
 from last.pose import (
     ESTIMATORS,
-    LOST,
     Estimator,
     MediaPipe,
-    Person,
-    Placement,
     PoseConfig,
     Shot,
-    Tracker,
     camera_space,
     find_people,
     keypoint_shots,
     mediapipe_pose,
-    open_pictures,
     watch_people,
 )
 from last.skeletons import get_skeleton
+from last.tracking import LOST, Person, Tracker
 
 MEDIAPIPE = get_skeleton("mediapipe33")
 NOSE, LEFT, RIGHT = (MEDIAPIPE.joints.index(j) for j in ("nose", "left shoulder", "right shoulder"))
 
 
 def pictures_of(path, **settings):
-    times, pictures = zip(*open_pictures(str(path), PoseConfig(**settings)))
+    times, pictures = zip(*open_pictures(str(path), PictureConfig(**settings)))
     return np.array(times), np.stack(pictures)
 
 
@@ -138,9 +136,9 @@ def test_camera_pictures_have_the_time_at_which_they_came(monkeypatch):
         cvtColor=lambda picture, code: picture[..., ::-1],
     )
     monkeypatch.setitem(sys.modules, "cv2", opencv)
-    monkeypatch.setattr("last.pose.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("last.pictures.perf_counter", lambda: next(clock))
     monkeypatch.setattr("time.time", lambda: pytest.fail("a clock that somebody may set"))
-    times, found = zip(*open_pictures("0", PoseConfig()))
+    times, found = zip(*open_pictures("0", PictureConfig()))
     assert times == (0.5, 1.0)
     assert (found[0] == quadrants()[..., ::-1]).all()
 
@@ -148,7 +146,7 @@ def test_camera_pictures_have_the_time_at_which_they_came(monkeypatch):
 @needs_mediapipe
 def test_a_camera_that_is_not_there():
     with pytest.raises(OSError, match="camera 97: cannot be opened"):
-        next(open_pictures("97", PoseConfig()))
+        next(open_pictures("97", PictureConfig()))
 
 
 # the person in them

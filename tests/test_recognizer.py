@@ -11,8 +11,8 @@ from torch import nn
 import last
 from last.core import config_from_dict
 from last.export import ExportConfig, export
-from last.inference import PredictConfig, predict
 from last.onnx_files import onnx_bytes
+from last.predict import PredictConfig, predict
 from last.preprocessing import PreprocessConfig
 from last.recognizer import check_clip, feeds_of, joint_feed, needs_mask, one_person
 from last.runs import load_run, load_weights

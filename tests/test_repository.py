@@ -121,7 +121,22 @@ HEAVY += ("mediapipe", "cv2", "av")
     [
         (("core", "skeletons", "parsing", "formats", "synthetic", "protocols", "store"), ()),
         (("onnx_files", "recognizer"), ()),
-        (("keypoints", "overlay", "watchers", "pose", "inference"), ()),
+        (
+            (
+                "keypoints",
+                "overlay",
+                "watchers",
+                "pictures",
+                "tracking",
+                "placement",
+                "pose",
+                "sources",
+                "predictions",
+                "predict",
+                "live",
+            ),
+            (),
+        ),
         (("model", "zoo", "pipeline"), ("torch",)),
         (("runs",), ("torch",)),
     ],

@@ -10,31 +10,23 @@ import torch
 from camera_films import needs_mediapipe, slide, write
 from conftest import ROOT
 
+from last import new_class, own_clips
 from last import teach as room
 from last.checksums import damaged_files
 from last.cli import main
 from last.core import ParseError
 from last.hdm05 import read_pack
-from last.inference import PredictConfig, predict
-from last.pose import ESTIMATORS, Estimator, Person, PoseConfig, Shot
+from last.new_class import balanced, fitted, imprinted, known_clips
+from last.own_clips import clip_of, moving_part, record
+from last.pose import ESTIMATORS, Estimator, PoseConfig, Shot
+from last.predict import PredictConfig, predict
 from last.recognizer import logits_of_run
 from last.runs import load_run, trained_on
 from last.skeletons import get_skeleton
 from last.store import toy_store
 from last.streaming import StreamingRecognizer
-from last.teach import (
-    CLIPS,
-    TeachConfig,
-    balanced,
-    clip_of,
-    digest,
-    fitted,
-    imprinted,
-    known_clips,
-    moving_part,
-    record,
-    teach,
-)
+from last.teach import CLIPS, TeachConfig, digest, teach
+from last.tracking import Person
 
 CAUSAL, NANO = (str(ROOT / "nbs/trained" / name) for name in ("hdm05_causal", "hdm05_nano"))
 UP = {  # nobody gets up in HDM05's clips; played backwards, those who lie down do
@@ -48,7 +40,7 @@ UP = {  # nobody gets up in HDM05's clips; played backwards, those who lie down 
 def quick():
     "One window per clip instead of three."
     patch = pytest.MonkeyPatch()
-    patch.setattr(room.add_class, "__defaults__", (1, 0))
+    patch.setattr(new_class.add_class, "__defaults__", (1, 0))
     yield
     patch.undo()
 
@@ -163,8 +155,8 @@ def test_the_settings_are_those_that_were_chosen(monkeypatch):
     scores = {way: experiment.balance(found["rows"], way) for way in experiment.WAYS}
     assert max(scores, key=scores.get) == found["chosen"]
     known, new, gate, emphasis = experiment.WAYS[found["chosen"]]
-    assert known == new == room.KEEP
-    assert (gate, emphasis) == (room.KEEP_GATE, room.EMPHASIS)
+    assert known == new == new_class.KEEP
+    assert (gate, emphasis) == (new_class.KEEP_GATE, new_class.EMPHASIS)
 
 
 def test_classes_with_few_clips_are_repeated():
@@ -232,7 +224,7 @@ def test_recorded_clips_are_learned(folder, monkeypatch):
 @needs_mediapipe
 def test_a_film_as_the_camera(tmp_path, monkeypatch):
     "MediaPipe sees her in both recordings."
-    monkeypatch.setattr(room, "COUNTDOWN", 0.4)
+    monkeypatch.setattr(own_clips, "COUNTDOWN", 0.4)
     film = write(tmp_path / "film.mp4", [slide(6 * t) for t in range(40)])
     info = SimpleNamespace(
         pre=SimpleNamespace(rate=30.0, persons=1), skeleton=get_skeleton("mediapipe33")

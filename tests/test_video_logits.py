@@ -11,9 +11,10 @@ from small_videos import make_videos
 from last.answers import TeacherLogits
 from last.distillation import DistillConfig, DistillTask
 from last.preprocessing import PreprocessConfig
+from last.query_plan import assign_runs
 from last.runs import trained_on
 from last.store import Store
-from last.video_logits import VideoLogitsConfig, assign_runs, teacher_logits
+from last.video_logits import VideoLogitsConfig, teacher_logits
 from last.video_training import FinetuneConfig, finetune
 
 

@@ -19,7 +19,8 @@ from last.core import find_run
 from last.export import ExportConfig, export
 from last.hdm05 import ACTIONS, CREDIT
 from last.joint_maps import joint_map
-from last.pose import CALM, GONE, PoseConfig
+from last.placement import CALM, GONE
+from last.pose import PoseConfig
 from last.protocols import NOTHING
 from last.runs import Run, load_run, trained_on
 from last.skeletons import get_skeleton

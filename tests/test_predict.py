@@ -16,28 +16,25 @@ from last import watchers
 from last.cli import main
 from last.core import EmptyClipError, ParseError
 from last.hdm05 import read_pack
-from last.inference import (
-    LiveConfig,
+from last.live import LiveConfig, live, show_live
+from last.overlay import draw_frame, write_film
+from last.pose import ESTIMATORS, Estimator, PoseConfig, Shot, Sight
+from last.predict import (
     PredictConfig,
-    Prediction,
     describe,
-    find_actions,
-    live,
-    names_now,
-    open_source,
     predict,
-    show_live,
     show_prediction,
     timeline,
     write_overlay,
 )
-from last.overlay import draw_frame, write_film
-from last.pose import ESTIMATORS, Estimator, Person, PoseConfig, Shot, Sight
+from last.predictions import Prediction, find_actions, names_now
 from last.preprocessing import PreprocessConfig
 from last.recognizer import Recognizer
 from last.skeletons import get_skeleton
+from last.sources import open_source
 from last.store import toy_store
 from last.streaming import StreamingRecognizer
+from last.tracking import Person
 from last.training import TrainConfig, train
 from last.watchers import (
     SEEN,
@@ -56,7 +53,7 @@ CLIPS = {clip.name: clip.points[0] for clip in read_pack() if "_tr_" in clip.nam
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     "Clips of HDM05, a film of a photograph, and a network for Kinect's joints."
-    folder = tmp_path_factory.mktemp("inference")
+    folder = tmp_path_factory.mktemp("predict")
     kick, squat = (next(c for n, c in CLIPS.items() if word in n) for word in ("kick", "squat"))
     np.save(folder / "kick.npy", kick)
     np.save(folder / "long.npy", np.concatenate([kick, squat, kick]))
@@ -75,7 +72,8 @@ def folder(tmp_path_factory):
 def ask(source, model, **changes):
     cfg = PredictConfig(str(source), str(model), **changes)
     watcher = open_watcher(cfg.model, cfg.pose.people, cfg.window, cfg.step)
-    return find_actions(open_source(cfg, watcher.skeleton), watcher, cfg.source, cfg.model)
+    sights = open_source(cfg.source, watcher.skeleton, cfg.pose, cfg.joints)
+    return find_actions(sights, watcher, cfg.source, cfg.model)
 
 
 # clips
@@ -290,14 +288,14 @@ def test_a_network_for_2d_joints_reads_keypoints_and_mediapipe(tmp_path):
     seen = []
     flat = get_skeleton("openpose18")
     watcher = ClipWatcher(recorder(seen, skeleton="openpose18"), 0.0, 0.5, 30.0)
-    find_actions(open_source(PredictConfig(f"{tmp_path}/found.npz", ""), flat), watcher)
+    find_actions(open_source(f"{tmp_path}/found.npz", flat, PoseConfig()), watcher)
     wrist = flat.joints.index("left wrist"), get_skeleton("coco17").joints.index("left wrist")
     assert np.allclose(seen[0][0, :, wrist[0], :2], points[:, wrist[1]])
 
     turned = []
-    cfg = PredictConfig(f"{tmp_path}/found.npz", "", pose=PoseConfig(mirrored=True))
     watcher = ClipWatcher(recorder(turned, skeleton="openpose18"), 0.0, 0.5, 30.0)
-    find_actions(open_source(cfg, flat), watcher)
+    mirrored = PoseConfig(mirrored=True)
+    find_actions(open_source(f"{tmp_path}/found.npz", flat, mirrored), watcher)
     other = flat.joints.index("right wrist")
     assert np.allclose(turned[0][0, :, other, :2], points[:, wrist[1]] * [-1, 1])
 
@@ -320,9 +318,9 @@ def test_mirrored_people_reach_2d_networks_with_true_sides(monkeypatch):
     mediapipe, flat = get_skeleton("mediapipe33"), get_skeleton("openpose18")
     monkeypatch.setitem(ESTIMATORS, "mine", Estimator("mine", shots))
     seen = []
-    cfg = PredictConfig("anything", "", pose=PoseConfig(estimator="mine", mirrored=True))
+    pose = PoseConfig(estimator="mine", mirrored=True)
     watcher = ClipWatcher(recorder(seen, skeleton="openpose18"), 0.0, 0.5, 30.0)
-    result = find_actions(open_source(cfg, flat), watcher)
+    result = find_actions(open_source("anything", flat, pose), watcher)
     right, taken = flat.joints.index("right wrist"), mediapipe.joints.index("left wrist")
     assert np.allclose(seen[0][0, 2, right, :2], image[taken] * [-1, 1])
     drawn = result.image[0, 2, mediapipe.joints.index("right wrist")]
@@ -404,7 +402,7 @@ def test_json_is_complete(folder):
     assert list(event) == ["class", "start", "end"] and event["class"] == "kick"
     assert event["end"] is None or event["end"] > event["start"]
 
-    page = " ".join((ROOT / "nbs/71_inference.ipynb").read_text(encoding="utf-8").split())
+    page = " ".join((ROOT / "nbs/74_predict.ipynb").read_text(encoding="utf-8").split())
     for key in ("seen", "top", "answers", "events"):
         assert f"`people[i].{key}`" in page
 
@@ -452,7 +450,8 @@ def test_a_film_wider_than_pictures_are_made_fits_its_keypoints(folder, tmp_path
     cfg = PredictConfig(f"{tmp_path}/found.npz", "", film=f"{tmp_path}/wide.mp4")
     cfg.overlay = f"{tmp_path}/seen.mp4"
     watcher = ClipWatcher(recorder([], skeleton="openpose18"), 0.0, 0.5, 30.0)
-    write_overlay(find_actions(open_source(cfg, watcher.skeleton), watcher), cfg)
+    sights = open_source(cfg.source, watcher.skeleton, cfg.pose)
+    write_overlay(find_actions(sights, watcher), cfg)
     drawn = read(Path(cfg.overlay))[1][4]
     assert drawn.shape == wide.shape
     rows, columns = np.nonzero(np.abs(drawn.astype(int) - 128).max(-1)[:, 800:] > 60)
@@ -473,7 +472,7 @@ def test_films_are_checked_before_the_work(tmp_path, monkeypatch, film, message)
     write_sound(tmp_path / "sound.m4a")
     np.savez(tmp_path / "found.npz", keypoints=np.full((4, 17, 2), 9.0))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("last.inference.open_watcher", lambda *given: pytest.fail("too late"))
+    monkeypatch.setattr("last.predict.open_watcher", lambda *given: pytest.fail("too late"))
     with pytest.raises(ValueError, match=message):
         predict(PredictConfig("found.npz", "run", film=film, overlay="seen.mp4"))
 
@@ -548,7 +547,7 @@ def somebody(monkeypatch):
             yield Shot(t / 30, [Person(body, image)], get_skeleton("ntu25"), (640, 480))
 
     monkeypatch.setitem(ESTIMATORS, "mine", Estimator("mine", shots))
-    monkeypatch.setattr("last.inference.sleep", lambda seconds: None)
+    monkeypatch.setattr("last.live.sleep", lambda seconds: None)
 
 
 def test_live_on_a_screen_ends_with_q(folder, somebody, monkeypatch):
@@ -560,7 +559,7 @@ def test_live_on_a_screen_ends_with_q(folder, somebody, monkeypatch):
         destroyAllWindows=lambda: shown.append(None),
     )
     monkeypatch.setitem(sys.modules, "cv2", screen)
-    monkeypatch.setattr("last.inference.has_screen", lambda: True)
+    monkeypatch.setattr("last.live.has_screen", lambda: True)
     pose = PoseConfig(estimator="mine", people=1)
     done = live(LiveConfig(f"{folder}/run", "mine", window=0.5, pose=pose))
     assert done["frames"] == 31 and shown.pop() is None
