@@ -3,7 +3,7 @@
     python experiments/teach.py --work RUNS                # train the networks, choose, test
     python experiments/teach.py --work RUNS --part test    # one part alone
 
-Two networks like `core15` learn from HDM05's three training actors, each without every third action (from
+Two networks like `core15` learn from HDM05's training actors, each without every third action (from
 the first, from the second). One of these actors then shows an action that was held out, three or
 five times, and the network gets one more class (`80_new_class`). `choose` compares ways to do it on
 the other two training actors; `test` asks the two test actors, with the way that was chosen. What

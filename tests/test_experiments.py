@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from last.ablations import load_grid
 from last.cli import COMMANDS
+from last.grids import load_grid
 from last.hdm05 import ACTIONS
 from last.parsing import Clip
 from last.protocols import DATASETS
