@@ -26,7 +26,7 @@ def toy_batch(
     "Puppets as a network reads them, half of each class."
     from last.pipeline import Pipeline
     from last.preprocessing import PreprocessConfig
-    from last.store import toy_clip
+    from last.synthetic import toy_clip
 
     rng = np.random.default_rng(seed)
     labels = torch.arange(clips) % 2

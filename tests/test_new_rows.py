@@ -117,7 +117,7 @@ def test_classes_may_stay_without_names(rows, raw, tmp_path, monkeypatch):
 
 
 def test_a_new_row_works_in_a_pool_of_processes(rows, raw, tmp_path, monkeypatch):
-    monkeypatch.setattr("last.store.PART", 24)
+    monkeypatch.setattr("last.preparation.PART", 24)
     assert prepare(raw, tmp_path / "one") == 0
     assert prepare(raw, tmp_path / "two", "--workers", 2) == 0
     assert Store(tmp_path / "one").fingerprint == Store(tmp_path / "two").fingerprint

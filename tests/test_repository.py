@@ -119,7 +119,19 @@ HEAVY += ("mediapipe", "cv2", "av")
 @pytest.mark.parametrize(
     "rooms, allowed",
     [
-        (("core", "skeletons", "parsing", "formats", "synthetic", "protocols", "store"), ()),
+        (
+            (
+                "core",
+                "skeletons",
+                "parsing",
+                "formats",
+                "synthetic",
+                "protocols",
+                "store",
+                "preparation",
+            ),
+            (),
+        ),
         (("onnx_files", "recognizer"), ()),
         (("keypoints", "overlay", "watchers", "pose", "inference"), ()),
         (("model", "zoo", "pipeline"), ("torch",)),
