@@ -172,7 +172,8 @@ def checkpoint_seed() -> tuple[bytes, Callable]:
     "A checkpoint of one layer, and what reads it into another."
     import torch
 
-    from last.training import TrainConfig, TrainState, make_accelerator
+    from last.loop import TrainState, make_accelerator
+    from last.training import TrainConfig
 
     acc = make_accelerator(TrainConfig("", "", "given", device="cpu"))
 
