@@ -18,11 +18,11 @@ import numpy as np
 from tqdm import tqdm
 from tyro.conf import arg
 
+from .array_formats import Skipped
 from .core import ParseError
 from .entrance import Entrance, Reader
 from .files import Sources, find_files, source_of
 from .folders import free_for_store, recover
-from .formats import Skipped
 from .joint_maps import joint_map, target_skeleton, turn_up
 from .parsing import Clip
 from .parts import find_pieces, parse_parts, read_back

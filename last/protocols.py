@@ -16,18 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from last.formats import (
-    Skipped,
-    read_ctrgcn,
-    read_kinetics,
-    read_nw_ucla,
-    read_pyskl,
-    read_sbu,
-    read_stgcn,
-    read_utd_mhad,
-    sbu_name,
-    stgcn_files,
-)
+from .array_formats import Skipped, read_ctrgcn, read_pyskl, read_stgcn, stgcn_files
+from .formats import read_kinetics, read_nw_ucla, read_sbu, read_utd_mhad, sbu_name
 from .hdm05 import ACTIONS, ACTORS, read_hdm05, read_pack
 from .hdm05 import CREDIT as HDM05_CREDIT
 from .hdm05 import LICENSE as HDM05_LICENSE
