@@ -27,12 +27,12 @@ import numpy as np
 from tyro.conf import arg
 
 from .core import Command, ParseError, find_run
+from .datasets import NOTHING
 from .hdm05 import ACTIONS, CREDIT, RATE, read_pack
 from .inference import Prediction, can_become, find_actions, has_screen, overlay_frames
 from .moving import turned
 from .overlay import on_canvas, write_film
 from .pose import PoseConfig, Shot, Sight, open_pictures, watch_people
-from .protocols import NOTHING
 from .puppet import CLASSES
 from .skeletons import Skeleton, get_skeleton, plain_name, side_of
 from .synthetic import Capsule, film, paint, perform

@@ -20,12 +20,12 @@ import numpy as np
 from tyro.conf import Positional
 
 from .core import Command, environment, write_json
+from .datasets import DATASETS
 from .drawing import attribute, draw_clip
 from .entrance import check_clip
 from .features import describe_clips, draw_side_by_side
 from .moving import draw_moving, turned
 from .parsing import NTU_NAME, Clip, ParseError, bodies_to_persons, parse_name, read_ntu_bodies
-from .protocols import DATASETS
 from .report import LICENSED, image, paragraph, section, table, write_page
 from .runs import Run, load_run, trained_on
 from .store import Store

@@ -20,13 +20,13 @@ from tyro.conf import arg
 
 from .array_formats import Skipped
 from .core import ParseError
+from .datasets import NTU_CLASSES, Dataset, get_dataset
 from .entrance import Entrance, Reader
 from .files import Sources, find_files, source_of
 from .folders import free_for_store, recover
 from .joint_maps import joint_map, target_skeleton, turn_up
 from .parsing import Clip
 from .parts import find_pieces, parse_parts, read_back
-from .protocols import NTU_CLASSES, Dataset, get_dataset
 from .skeletons import Skeleton, get_skeleton
 from .store import Store, join_pieces, number_classes, write_store
 

@@ -19,11 +19,12 @@ import numpy as np
 
 from .checksums import list_files
 from .core import ParseError, cannot_write
+from .datasets import Dataset, get_dataset
 from .entrance import check_clip
 from .folders import check_files, folder_before, free_for_store, load_array, read_meta, recover
 from .parsing import Clip
 from .parts import COLUMNS, Piece, Rows, check_columns, pack, write_rows
-from .protocols import Dataset, Index, get_dataset
+from .protocols import Index
 from .skeletons import Skeleton, get_skeleton
 from .synthetic import TOY_CLASSES, toy_clip
 

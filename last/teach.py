@@ -32,12 +32,12 @@ from .checkpoints import save_weights
 from .checksums import check_listed, hash_file, list_files, load_npz, save_npz
 from .contract import SkeletonModel
 from .core import Command, ParseError, cannot_write, config_from_dict, find_run, write_json
+from .datasets import NOTHING, get_dataset
 from .hdm05 import read_pack
 from .inference import PredictConfig, fit_joints, open_source
 from .pipeline import Pipeline
 from .pose import PoseConfig, Sight, watch_people
 from .preprocessing import collate
-from .protocols import NOTHING, get_dataset
 from .recognizer import logits_of_run
 from .runs import Run, load_run, trained_on
 from .skeletons import get_skeleton

@@ -26,6 +26,7 @@ from .batches import make_loader, training_clips
 from .checkpoints import Safe, held_back, save_checkpoint, save_weights
 from .checksums import write_listed
 from .core import Command
+from .datasets import NOTHING
 from last.loop import (
     Task,
     TrainState,
@@ -46,7 +47,6 @@ from last.progress import (
     is_best,
     list_warnings,
 )
-from .protocols import NOTHING
 from .runs import RunInfo, continue_info, describe_head, load_weights
 from .schedule import cycle_ends, make_optimizer
 from .store import Store

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from last.datasets import DATASETS
 from last.hdm05 import ACTIONS
 from last.parsing import Clip
-from last.protocols import DATASETS
 from last.skeletons import get_skeleton
 from last.store import Store, write_store
 

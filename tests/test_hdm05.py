@@ -11,10 +11,10 @@ from conftest import ROOT
 
 from last.cli import main
 from last.core import ParseError
+from last.datasets import DATASETS
 from last.hdm05 import ACTORS, PACK, clip_of, read_hdm05, read_pack, write_pack
 from last.kinematics import read_amc, read_asf
 from last.preparation import PrepareConfig, prepare
-from last.protocols import DATASETS
 from last.skeletons import get_skeleton
 from last.store import Store
 

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from last.cli import parse
+from last.datasets import DATASETS
 from last.evaluation import EvaluateConfig, evaluate
 from last.hdm05 import CREDIT
 from last.parsing import Clip
 from last.preparation import PrepareConfig, prepare
 from last.preprocessing import PreprocessConfig
-from last.protocols import DATASETS
 from last.report import (
     OWN_CLIPS,
     OWN_COMMANDS,

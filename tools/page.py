@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from last.core import find_run
+from last.datasets import NOTHING
 from last.export import ExportConfig, export
 from last.hdm05 import ACTIONS, CREDIT
 from last.joint_maps import joint_map
 from last.pose import CALM, GONE, PoseConfig
 from last.preparation import PrepareConfig, prepare
-from last.protocols import NOTHING
 from last.runs import Run, load_run, trained_on
 from last.skeletons import get_skeleton
 from last.spotting import make_stream
