@@ -265,6 +265,15 @@ def _places(work: _Work, reader: Reader) -> list[tuple[Path | Store, int]]:
     return [place[row] for row in sorted(place)]
 
 # %% ../nbs/08_preparation.ipynb #aebb6ae1
+def _check_names(root: Path, columns: list[dict[str, np.ndarray]]) -> None:
+    "An error if two clips have the same name."
+    names = Counter(name for part in columns for name in part["names"].tolist())
+    double = [name for name, count in names.items() if count > 1]
+    if double:
+        found = f"{len(double)} clips are there twice, for instance {double[0]}"
+        raise ParseError(f"{root}: {found}; point --root at one copy")
+
+
 def _prepare_files(cfg: PrepareConfig, dataset: Dataset, report: Callable) -> None:
     "Parse a folder of one-clip files part by part, then join the parts."
     work = _Work(cfg, dataset, report)
@@ -289,11 +298,7 @@ def _prepare_files(cfg: PrepareConfig, dataset: Dataset, report: Callable) -> No
         )
 
     columns = [piece.columns() for piece in pieces]
-    names = Counter(name for part in columns for name in part["names"].tolist())
-    double = [name for name, count in names.items() if count > 1]
-    if double:
-        found = f"{len(double)} clips are there twice, for instance {double[0]}"
-        raise ParseError(f"{work.root}: {found}; point --root at one copy")
+    _check_names(work.root, columns)
 
     # the store
     classes = list(dataset.classes) or number_classes(max(int(c["labels"].max()) for c in columns))
