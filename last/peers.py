@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import SkeletonModel
-from .skeletons import Skeleton, get_skeleton, hop_distance
+from .graphs import hop_distance
+from .skeletons import Skeleton, get_skeleton
 
 # %% ../nbs/20_peers.ipynb #b99f4ae7
 def toy_batch(
