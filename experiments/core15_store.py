@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tyro
 
+from last.datasets import NOTHING
 from last.hdm05 import ACTIONS, read_pack
 from last.joint_maps import map_joints
 from last.parsing import Clip
-from last.protocols import NOTHING
 from last.puppet import CLASSES
 from last.skeletons import get_skeleton
 from last.store import Store, write_store

@@ -45,17 +45,10 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Callable]]:
     from broken_ntu import GOOD
 
     from last.answers import TeacherLogits
+    from last.array_formats import read_ctrgcn, read_pyskl, read_stgcn
     from last.checksums import LISTING, load_npy, load_npz, save_npy, save_npz
     from last.core import read_yaml
-    from last.formats import (
-        read_ctrgcn,
-        read_kinetics,
-        read_nw_ucla,
-        read_pyskl,
-        read_sbu,
-        read_stgcn,
-        read_utd_mhad,
-    )
+    from last.formats import read_kinetics, read_nw_ucla, read_sbu, read_utd_mhad
     from last.onnx_files import check_onnx
     from last.parsing import read_ntu
     from last.pictures import PictureConfig, video_pictures
@@ -172,7 +165,8 @@ def checkpoint_seed() -> tuple[bytes, Callable]:
     "A checkpoint of one layer, and what reads it into another."
     import torch
 
-    from last.training import TrainConfig, TrainState, make_accelerator
+    from last.loop import TrainState, make_accelerator
+    from last.training import TrainConfig
 
     acc = make_accelerator(TrainConfig("", "", "given", device="cpu"))
 
@@ -296,6 +290,7 @@ def fuzz_guided(name: str, seconds: float, crashes: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["last"]):
+        import last.array_formats
         import last.formats
         import last.parsing  # noqa: F401
 

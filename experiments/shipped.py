@@ -21,9 +21,9 @@ from core15_store import PROTOCOL, name_here
 
 from last.causal_input import from_room
 from last.core import environment, find_run, write_json
+from last.datasets import NOTHING
 from last.hdm05 import ACTIONS
 from last.preprocessing import collate
-from last.protocols import NOTHING
 from last.runs import Run, RunInfo, load_run
 from last.spotting import answer_streams
 from last.store import Store

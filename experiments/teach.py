@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from last.causal import gated
 from last.cli import load_defaults
 from last.core import environment, write_json
+from last.datasets import NOTHING
 from last.hdm05 import ACTIONS, ACTORS, read_pack
 from last.joint_maps import map_joints
 from last.new_class import (
@@ -40,7 +41,6 @@ from last.new_class import (
     place_for,
 )
 from last.parsing import Clip
-from last.protocols import NOTHING
 from last.runs import RunInfo, load_run
 from last.skeletons import get_skeleton
 from last.store import write_store

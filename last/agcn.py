@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .skeletons import Skeleton, partition
+from .graphs import partition
+from .skeletons import Skeleton
 
 # %% ../nbs/11_agcn.ipynb #b92f763a
 class FlatLinear(nn.Linear):

@@ -24,12 +24,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .batches import keep_memory
 from .core import Command, environment, write_json
 from .cost import count_cost, count_macs_outside, file_sizes, peak_memory
 from .export import network_file
 from .onnx_files import onnx_session, quantize
 from .skeletons import get_skeleton
-from .training import keep_memory
 from .zoo import NETWORKS, build_model, network_version
 
 # %% ../nbs/64_bench.ipynb #66e419c0

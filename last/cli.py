@@ -24,8 +24,8 @@ from typing import Any
 
 import last
 from .core import Command, check_settings, find_run, read_yaml
+from .datasets import DATASETS
 from .pictures import is_camera
-from .protocols import DATASETS
 from .zoo import NETWORKS
 
 # %% ../nbs/90_cli.ipynb #4234db11

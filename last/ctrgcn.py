@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .graphs import partition
 from last.peers import (
     BatchNorm2d,
     TenUnits,
@@ -23,7 +24,7 @@ from last.peers import (
     take_shortcut,
     time_mean2d,
 )
-from .skeletons import Skeleton, partition
+from .skeletons import Skeleton
 
 # %% ../nbs/23_ctrgcn.ipynb #425e21a0
 class PlainGraph(nn.Module):

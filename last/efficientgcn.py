@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import SkeletonModel
+from .graphs import hop_distance
 from last.peers import (
     BatchNorm2d,
     make_shortcut,
@@ -22,7 +23,7 @@ from last.peers import (
     take_shortcut,
     time_mean2d,
 )
-from .skeletons import Skeleton, hop_distance
+from .skeletons import Skeleton
 
 # %% ../nbs/26_efficientgcn.ipynb #53366346
 def velocities(

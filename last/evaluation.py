@@ -17,7 +17,7 @@ import numpy as np
 from .batches import keep_memory, make_loader, predict
 from .checksums import check_listed, write_listed
 from .core import Command, environment, pick_device, write_json
-from .protocols import NOTHING
+from .datasets import NOTHING
 from .runs import Run, RunInfo, load_run, trained_on
 from last.scores import (
     Scores,

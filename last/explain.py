@@ -19,15 +19,16 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import Positional
 
-from .core import Command, environment, write_json
+from .core import Command, ParseError, environment, write_json
+from .datasets import DATASETS
 from .drawing import attribute, draw_clip
+from .entrance import check_clip
 from .features import describe_clips, draw_side_by_side
 from .moving import draw_moving, turned
-from .parsing import NTU_NAME, Clip, ParseError, bodies_to_persons, parse_name, read_ntu_bodies
-from .protocols import DATASETS
+from .parsing import NTU_NAME, Clip, bodies_to_persons, parse_name, read_ntu_bodies
 from .report import LICENSED, image, paragraph, section, table, write_page
 from .runs import Run, load_run, trained_on
-from .store import Store, check_clip
+from .store import Store
 
 # %% ../nbs/55_explain.ipynb #9dfac523
 FILES = (".npy", ".skeleton")

@@ -20,10 +20,10 @@ from .augmentation import AugmentConfig
 from .causal import CausalLAST, gated
 from .contract import SkeletonModel
 from .core import config_from_dict
+from .datasets import NOTHING, get_dataset
 from .hdm05 import read_pack
 from .pipeline import Pipeline
 from .preprocessing import collate
-from .protocols import NOTHING, get_dataset
 from .runs import Run, trained_on
 from .skeletons import get_skeleton
 from .store import Store

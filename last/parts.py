@@ -29,7 +29,7 @@ from .entrance import Reader, read_files
 from .parsing import Clip
 
 # %% ../nbs/05_parts.ipynb #5016e15c
-COLUMNS = (  # of the index (`06_protocols`), but for the offsets
+COLUMNS = (  # of the index (`04_protocols`), but for the offsets
     "names",
     "labels",
     "subjects",

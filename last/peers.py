@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import SkeletonModel
-from .skeletons import Skeleton, get_skeleton, hop_distance
+from .graphs import hop_distance
+from .skeletons import Skeleton, get_skeleton
 
 # %% ../nbs/20_peers.ipynb #b99f4ae7
 def toy_batch(
@@ -26,7 +27,7 @@ def toy_batch(
     "Puppets as a network reads them, half of each class."
     from last.pipeline import Pipeline
     from last.preprocessing import PreprocessConfig
-    from last.store import toy_clip
+    from last.synthetic import toy_clip
 
     rng = np.random.default_rng(seed)
     labels = torch.arange(clips) % 2

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from .core import Command, write_atomic
+from .datasets import DATASETS
 from .evaluation import EvaluateConfig, describe_confusion, evaluate, read_history
 from .moving import draw_moving
-from .protocols import DATASETS
 from .runs import Run, load_run, trained_on
 from .scores import Scores
 from .store import Store

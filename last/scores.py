@@ -17,7 +17,7 @@ import numpy as np
 
 from .checksums import load_npz, save_npz
 from .core import Command, ParseError, write_json
-from .formats import load_pickle
+from .pickles import load_pickle
 from .store import Store
 
 # %% ../nbs/32_scores.ipynb #6d4181ac

@@ -16,9 +16,9 @@ import numpy as np
 
 from .core import Command, environment, pick_device
 from .evaluation import EvaluateConfig, evaluate
+from .preparation import PrepareConfig, prepare
 from .preprocessing import PreprocessConfig
 from .scores import Scores
-from .store import PrepareConfig, prepare
 from .training import TrainConfig, train
 
 # %% ../nbs/66_smoke.ipynb #ccabef6f

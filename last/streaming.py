@@ -20,7 +20,7 @@ import numpy as np
 from tyro.conf import Positional
 
 from .core import Command, find_run, write_atomic
-from .protocols import NOTHING
+from .datasets import NOTHING
 from .recognizer import open_file
 from .skeletons import Skeleton
 

@@ -22,10 +22,10 @@ from tyro.conf import Positional, arg
 from .checkpoints import save_weights
 from .checksums import check_listed, hash_file, list_files, load_npz, save_npz
 from .core import Command, cannot_write, find_run, write_json
+from .datasets import NOTHING
 from .new_class import Example, Lesson, add_class, known_clips, place_for
 from .own_clips import Sample, clip_of, record
 from .pose import PoseConfig, watch_people
-from .protocols import NOTHING
 from .recognizer import logits_of_run
 from .runs import Run, load_run, trained_on
 from .sources import open_source

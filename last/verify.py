@@ -16,7 +16,7 @@ from tyro.conf import Positional
 
 from .checksums import LISTING, damaged_files, is_sealed, load_npy, load_npz, read_listing
 from .core import Command, ParseError
-from .protocols import DATASETS
+from .datasets import DATASETS
 from .store import Store
 
 # %% ../nbs/08_verify.ipynb #f4ce924a

@@ -23,9 +23,10 @@ from torch.utils.data import DataLoader, Dataset
 from .augmentation import rand
 from .batches import EpochOrder, batches_of, seed_of, training_clips
 from .core import Command, ParseError, config_from_dict, write_atomic
+from .loop import Task
 from .runs import RunInfo, describe_head
 from .store import Store
-from .training import Task, train, trained
+from .training import train, trained
 from .video import frames_at, normalize_video, read_video
 from .video_networks import build_video_network, import_timm, load_video_weights, video_shape
 
@@ -258,7 +259,7 @@ def _check(cfg: FinetuneConfig) -> None:
 
 
 class VideoTask(Task):
-    "Videos and their labels, for the loop of `31_training`."
+    "Videos and their labels, for the loop of `31_loop`."
 
     def __init__(
         self,

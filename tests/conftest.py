@@ -34,7 +34,7 @@ def synthetic(tmp_path_factory):
 @pytest.fixture(scope="session")
 def store(synthetic, tmp_path_factory):
     "The same, prepared."
-    from last.store import PrepareConfig, prepare
+    from last.preparation import PrepareConfig, prepare
 
     out = tmp_path_factory.mktemp("stores") / "synthetic"
     prepare(PrepareConfig(str(synthetic), str(out), "synthetic", workers=1))

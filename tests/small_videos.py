@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from last.store import PrepareConfig, prepare
+from last.preparation import PrepareConfig, prepare
 from last.synthetic import SynthConfig, film, perform, synthesize, write_video
 
 

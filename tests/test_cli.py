@@ -92,7 +92,7 @@ def test_debug_shows_the_traceback():
 @pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "last/configs").glob("*.yaml")))
 def test_configs_load(name):
     from last.cli import load_defaults
-    from last.protocols import DATASETS
+    from last.datasets import DATASETS
     from last.schedule import cycle_ends
     from last.training import TrainConfig
     from last.video_training import FinetuneConfig

@@ -6,17 +6,11 @@ from broken_ntu import BROKEN, GOOD, ten_thousand_bodies
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from last.array_formats import read_ctrgcn, read_stgcn
 from last.core import ParseError
-from last.formats import (
-    load_pickle,
-    read_ctrgcn,
-    read_kinetics,
-    read_nw_ucla,
-    read_sbu,
-    read_stgcn,
-    read_utd_mhad,
-)
+from last.formats import read_kinetics, read_nw_ucla, read_sbu, read_utd_mhad
 from last.parsing import parse_careful, parse_fast, read_lines, read_ntu, read_ntu_bodies
+from last.pickles import load_pickle
 from last.synthetic import ntu_text, sense
 
 NAME = "S001C001P001R001A001.skeleton"

@@ -9,10 +9,10 @@ import pytest
 from conftest import ROOT
 
 from last.cli import COMMANDS
+from last.datasets import DATASETS
 from last.grids import load_grid
 from last.hdm05 import ACTIONS
 from last.parsing import Clip
-from last.protocols import DATASETS
 from last.skeletons import get_skeleton
 from last.store import Store, write_store
 

@@ -9,23 +9,19 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from last.array_formats import Skipped, read_ctrgcn, read_pyskl, read_stgcn, stgcn_files
 from last.core import EmptyClipError, ParseError
 from last.formats import (
     ZERO_MEANS_LOST,
-    Skipped,
-    load_pickle,
     lost_to_nan,
-    read_ctrgcn,
     read_kinetics,
     read_nw_ucla,
-    read_pyskl,
     read_sbu,
-    read_stgcn,
     read_utd_mhad,
     sbu_name,
-    stgcn_files,
     track_people,
 )
+from last.pickles import load_pickle
 
 rng = np.random.default_rng(0)
 

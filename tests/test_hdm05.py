@@ -11,11 +11,12 @@ from conftest import ROOT
 
 from last.cli import main
 from last.core import ParseError
+from last.datasets import DATASETS
 from last.hdm05 import ACTORS, PACK, clip_of, read_hdm05, read_pack, write_pack
 from last.kinematics import read_amc, read_asf
-from last.protocols import DATASETS
+from last.preparation import PrepareConfig, prepare
 from last.skeletons import get_skeleton
-from last.store import PrepareConfig, Store, prepare
+from last.store import Store
 
 SENTENCE = "The data used in this project was obtained from HDM05."
 

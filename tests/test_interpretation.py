@@ -43,11 +43,12 @@ from last.interpretation import (
 )
 from last.parsing import Clip
 from last.pipeline import Pipeline
+from last.preparation import PrepareConfig, prepare
 from last.preprocessing import PreprocessConfig
 from last.runs import load_run, trained_on
 from last.scores import Scores
 from last.skeletons import SKELETONS, get_skeleton
-from last.store import PrepareConfig, Store, prepare, write_store
+from last.store import Store, write_store
 from last.training import TrainConfig, train
 from last.zoo import NETWORKS, build_model
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from last.moving import bar_colors, likeliest, save_gif, turned
+from last.preparation import PrepareConfig, prepare
 from last.skeletons import get_skeleton
-from last.store import PrepareConfig, prepare
 
 
 def test_turned_people_keep_their_shape_and_are_seen_from_the_front(tmp_path):

@@ -9,8 +9,9 @@ from torch import nn
 
 from last.cli import main
 from last.contract import SkeletonModel
+from last.datasets import DATASETS, Dataset
 from last.parsing import Clip, parse_name
-from last.protocols import DATASETS, Dataset, split_by
+from last.protocols import split_by
 from last.skeletons import SKELETONS, Skeleton
 from last.store import Store
 from last.zoo import NETWORKS
@@ -117,7 +118,7 @@ def test_classes_may_stay_without_names(rows, raw, tmp_path, monkeypatch):
 
 
 def test_a_new_row_works_in_a_pool_of_processes(rows, raw, tmp_path, monkeypatch):
-    monkeypatch.setattr("last.store.PART", 24)
+    monkeypatch.setattr("last.preparation.PART", 24)
     assert prepare(raw, tmp_path / "one") == 0
     assert prepare(raw, tmp_path / "two", "--workers", 2) == 0
     assert Store(tmp_path / "one").fingerprint == Store(tmp_path / "two").fingerprint

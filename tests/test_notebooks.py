@@ -71,4 +71,4 @@ def test_real_data_cells_run():
         for c in nbformat.read(n, 4).cells
         if c.source.startswith("#| data")
     ]
-    assert {"03_formats", "04_kinematics", "06_protocols", "08_info"} <= set(marked)
+    assert {"03_formats", "04_kinematics", "05_small_datasets", "09_info"} <= set(marked)

@@ -7,22 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from last.datasets import DATASETS, get_dataset
 from last.formats import UCLA_NAME
 from last.protocols import (
-    _SBU_FOLDS,
-    DATASETS,
     NTU_TRAIN_SUBJECTS,
     Protocol,
-    _sbu_pairs,
     clips_with,
     complement,
-    duplicates_of,
-    get_dataset,
     hashed,
     index_from_names,
     minus,
     split_by,
 )
+from last.small_datasets import _SBU_FOLDS, _sbu_pairs, duplicates_of
 
 DATA = os.environ.get("LAST_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="LAST_DATA is not set")

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from last.cli import parse
+from last.datasets import DATASETS
 from last.evaluation import EvaluateConfig, evaluate
 from last.hdm05 import CREDIT
 from last.parsing import Clip
+from last.preparation import PrepareConfig, prepare
 from last.preprocessing import PreprocessConfig
-from last.protocols import DATASETS
 from last.report import (
     OWN_CLIPS,
     OWN_COMMANDS,
@@ -25,7 +26,7 @@ from last.report import (
     report,
 )
 from last.scores import Scores
-from last.store import PrepareConfig, Store, prepare, toy_store, write_store
+from last.store import Store, toy_store, write_store
 from last.training import TrainConfig, train
 
 SETTINGS = dict(model="nano", epochs=1, schedule="cosine", warmup=0, batch=32, device="cpu")

@@ -93,7 +93,7 @@ def test_exported_code_does_without_nbdev(path):
 
 def test_no_table_is_filled_by_importing():
     "A table has the same rows whether its room alone is imported or all rooms are."
-    tables = "protocols.DATASETS skeletons.SKELETONS zoo.NETWORKS bench.BACKENDS cli.COMMANDS"
+    tables = "datasets.DATASETS skeletons.SKELETONS zoo.NETWORKS bench.BACKENDS cli.COMMANDS"
     tables += " video_networks.VIDEO_NETWORKS model.PRESETS"
     code = f"""
         import importlib
@@ -119,7 +119,19 @@ HEAVY += ("mediapipe", "cv2", "av")
 @pytest.mark.parametrize(
     "rooms, allowed",
     [
-        (("core", "skeletons", "parsing", "formats", "synthetic", "protocols", "store"), ()),
+        (
+            (
+                "core",
+                "skeletons",
+                "parsing",
+                "formats",
+                "synthetic",
+                "protocols",
+                "store",
+                "preparation",
+            ),
+            (),
+        ),
         (("onnx_files", "recognizer"), ()),
         (
             (

@@ -32,7 +32,8 @@ def kill_when(process, condition):
 
 @pytest.mark.timeout(300)
 def test_prepare_killed(synthetic, tmp_path):
-    from last.store import PART, Store
+    from last.preparation import PART
+    from last.store import Store
 
     root, lines = tmp_path / "many", sorted(synthetic.glob("*.skeleton"))[0].read_text()
     root.mkdir()

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from last import formats
+from last import pickles
+from last.array_formats import read_pyskl
 from last.checksums import load_npz
 from last.core import ParseError, read_yaml
 from last.folders import STORE_FILES
-from last.formats import load_pickle, read_pyskl
 from last.onnx_files import check_onnx
+from last.pickles import load_pickle
 from last.store import Store, toy_store
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -57,7 +58,7 @@ def test_plain_data_of_every_protocol_is_read(tmp_path, protocol):
 
 
 def test_the_page_says_how_many_functions_a_pickle_may_name():
-    allowed = {builder.call for builder in formats._ALLOWED.values()}
+    allowed = {builder.call for builder in pickles._ALLOWED.values()}
     assert len(allowed) == 7
     assert "Only seven functions can be named" in (ROOT / "SECURITY.md").read_text()
 

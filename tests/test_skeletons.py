@@ -11,7 +11,8 @@ import matplotlib.pyplot as plt
 from PIL import Image
 
 from last.drawing import animate_clip, attribute, draw_clip, draw_pose, set_limits
-from last.skeletons import SKELETONS, get_skeleton, hop_distance, parse_skeleton, partition
+from last.graphs import hop_distance, partition
+from last.skeletons import SKELETONS, get_skeleton, parse_skeleton
 
 KINDS = ("last", "directed")
 every_skeleton = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)

@@ -10,19 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import last.preparation
 import last.store
 from last.core import ParseError
+from last.datasets import DATASETS
 from last.info import InfoConfig, describe, notes_about, open_store
 from last.parsing import Clip, read_ntu
-from last.protocols import DATASETS
+from last.preparation import PrepareConfig, prepare
 from last.skeletons import get_skeleton, make_skeleton
-from last.store import (
-    PrepareConfig,
-    Store,
-    prepare,
-    toy_store,
-    write_store,
-)
+from last.store import Store, toy_store, write_store
 from last.synthetic import TOY_CLASSES, ntu_text, sense, toy_clip
 
 DATA = os.environ.get("LAST_DATA")
@@ -316,7 +312,7 @@ class Flaky:
 def test_a_file_that_may_be_whole_is_not_skipped(cfg, monkeypatch, error, workers):
     row = DATASETS["ntu120"]
     monkeypatch.setitem(DATASETS, "ntu120", replace(row, read=Flaky(error)))
-    monkeypatch.setattr(last.store, "PART", 4)  # more than one part, or there is no pool
+    monkeypatch.setattr(last.preparation, "PART", 4)  # more than one part, or there is no pool
     what = "Input/output error" if error.args else "not enough memory"
     message = rf"R001A050.skeleton: cannot be read now \({what}\); the file may be whole, so it is"
     with pytest.raises(OSError, match=message):
@@ -334,7 +330,7 @@ def end_process(path):
 def test_a_pool_process_that_is_killed_is_said_in_a_sentence(cfg, monkeypatch):
     row = DATASETS["ntu120"]
     monkeypatch.setitem(DATASETS, "ntu120", replace(row, read=end_process))
-    monkeypatch.setattr(last.store, "PART", 4)
+    monkeypatch.setattr(last.preparation, "PART", 4)
     with pytest.raises(OSError, match="a process that parses files was killed, perhaps for lack"):
         prepare(replace(cfg, workers=2))
 
@@ -458,7 +454,7 @@ def test_the_room_that_is_stated_is_the_room_that_is_asked_for(cfg, monkeypatch)
     prepare(replace(cfg, dry_run=True), words.append)
     assert "the store will take about 0.00 GB" in words[0]
 
-    monkeypatch.setattr(last.store, "_room", lambda work: (1.25, 2.5, 2.0))
+    monkeypatch.setattr(last.preparation, "_room", lambda work: (1.25, 2.5, 2.0))
     prepare(replace(cfg, dry_run=True), words.append)
     assert "about 1.25 GB, and 2.50 GB must be free while it is written (2.0 GB are)" in words[2]
     with pytest.raises(OSError, match=r"2\.00 GB are free, and while the store is written 2\.50"):
@@ -467,11 +463,11 @@ def test_the_room_that_is_stated_is_the_room_that_is_asked_for(cfg, monkeypatch)
 
 
 def test_parts_that_are_there_need_no_room_again(cfg):
-    work = last.store._Work(cfg, DATASETS["ntu120"], print)
-    size, room, _ = last.store._room(work)
+    work = last.preparation._Work(cfg, DATASETS["ntu120"], print)
+    size, room, _ = last.preparation._room(work)
     assert room == pytest.approx(2 * size)
-    last.store._parse(work)
-    assert last.store._room(work)[:2] == (size, size)
+    last.preparation._parse(work)
+    assert last.preparation._room(work)[:2] == (size, size)
 
 
 def test_a_damaged_part_is_parsed_again(cfg, monkeypatch):
@@ -479,7 +475,7 @@ def test_a_damaged_part_is_parsed_again(cfg, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(last.store, "read_back", stop)
+        patched.setattr(last.preparation, "read_back", stop)
         prepare(cfg)
 
     part = next(Path(cfg.out).parent.glob("*.parts-*/00000.npz"))
@@ -560,7 +556,7 @@ def test_a_folder_without_files_names_what_was_searched(tmp_path):
 
 
 def test_a_pool_of_processes_makes_the_same_store(cfg, monkeypatch):
-    monkeypatch.setattr(last.store, "PART", 3)
+    monkeypatch.setattr(last.preparation, "PART", 3)
     one = prepare(cfg)
     two = prepare(replace(cfg, out=cfg.out + "-pool", workers=2))
     assert two.fingerprint == one.fingerprint
@@ -586,7 +582,7 @@ def test_a_stopped_run_goes_on_with_what_is_missing(tmp_path, monkeypatch):
         return counting(path)
 
     # stopped in the second part of four files
-    monkeypatch.setattr(last.store, "PART", 4)
+    monkeypatch.setattr(last.preparation, "PART", 4)
     monkeypatch.setitem(DATASETS, "ntu120", replace(row, read=dying))
     root, out = tmp_path / "many", tmp_path / "stores/many"
     cfg = PrepareConfig(str(root), str(out), "ntu120", workers=1)

@@ -14,21 +14,14 @@ from last.augmentation import AugmentConfig
 from last.batches import make_loader, predict
 from last.cli import main
 from last.core import check_settings
+from last.loop import needs_whole_batches
 from last.parsing import Clip
 from last.preprocessing import PreprocessConfig
+from last.progress import describe_average, ends_since_best, is_best, list_warnings
 from last.runs import load_run, trained_on
 from last.schedule import cycle_ends, lr_at, ramped_average
 from last.store import toy_store, write_store
-from last.training import (
-    SkeletonTask,
-    TrainConfig,
-    describe_average,
-    ends_since_best,
-    is_best,
-    needs_whole_batches,
-    train,
-    warnings,
-)
+from last.training import SkeletonTask, TrainConfig, train
 
 RECIPE = dict(epochs=4, lr=4e-3, batch=8, schedule="cosine", warmup=1, ema=0.9)
 
@@ -373,7 +366,7 @@ def test_a_run_within_its_warmup_is_warned_of(cfg, tmp_path, capsys):
 def test_empty_validation_part_is_warned_of(cfg, store):
     task = SkeletonTask(cfg, store)
     task.val = task.val[:0]
-    assert any("has no validation clips" in words for words in warnings(task, 5))
+    assert any("has no validation clips" in words for words in list_warnings(task, 5))
 
 
 def test_weights_are_readable_like_other_files(cfg):

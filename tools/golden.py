@@ -18,19 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from last.loop import TrainState, make_accelerator, train_epoch
 from last.pipeline import PIPELINE_VERSION, Pipeline
 from last.preprocessing import PreprocessConfig
 from last.runs import TRAINING_VERSION
+from last.schedule import make_optimizer, ramped_average
 from last.skeletons import SKELETONS, get_skeleton
-from last.training import (
-    SkeletonTask,
-    TrainConfig,
-    TrainState,
-    make_accelerator,
-    make_optimizer,
-    ramped_average,
-    train_epoch,
-)
+from last.training import SkeletonTask, TrainConfig
 from last.zoo import NETWORKS, build_model, network_version
 
 FILE = Path(__file__).resolve().parents[1] / "tests/golden.json"

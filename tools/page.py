@@ -16,16 +16,17 @@ import numpy as np
 import torch
 
 from last.core import find_run
+from last.datasets import NOTHING
 from last.export import ExportConfig, export
 from last.hdm05 import ACTIONS, CREDIT
 from last.joint_maps import joint_map
 from last.placement import CALM, GONE
 from last.pose import PoseConfig
-from last.protocols import NOTHING
+from last.preparation import PrepareConfig, prepare
 from last.runs import Run, load_run, trained_on
 from last.skeletons import get_skeleton
 from last.spotting import make_stream
-from last.store import PrepareConfig, Store, prepare
+from last.store import Store
 from last.streaming import FORGOTTEN, LONGEST_GAP, file_stepper
 from last.watchers import ENOUGH
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
+from last.batches import keep_memory
 from last.bench import interleave, latency
 from last.core import environment, write_json
 from last.cost import count_cost
 from last.skeletons import SKELETONS, get_skeleton
-from last.training import keep_memory
 from last.zoo import build_model
 
 RESULTS = Path(__file__).parents[2] / "results/bench"

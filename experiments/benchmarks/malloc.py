@@ -20,7 +20,7 @@ def child(keep: bool, T: int, threads: int) -> None:
     import torch
     from torch.nn import functional as F
 
-    from last.training import keep_memory
+    from last.batches import keep_memory
     from last.zoo import build_model
 
     torch.set_num_threads(threads)

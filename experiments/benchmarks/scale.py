@@ -97,7 +97,7 @@ def child_memory(pid: int) -> int:
 
 PREPARE = """
 import json, resource, sys, time
-from last.store import PrepareConfig, prepare
+from last.preparation import PrepareConfig, prepare
 began = time.perf_counter()
 prepare(PrepareConfig(sys.argv[1], sys.argv[2], "ntu120", workers=int(sys.argv[3])))
 own = resource.getrusage(resource.RUSAGE_SELF)

@@ -103,9 +103,10 @@ def slowest(acc, seconds: float) -> float:
 
 def measure(args: argparse.Namespace, store, model: str) -> dict:
     from last.batches import EpochOrder
+    from last.loop import make_accelerator, start_state
     from last.preprocessing import PreprocessConfig
     from last.processes import SharedBatches
-    from last.training import SkeletonTask, TrainConfig, make_accelerator, start_state
+    from last.training import SkeletonTask, TrainConfig
 
     pre = PreprocessConfig(frames=args.frames)
     cfg = TrainConfig(str(store.path), "", "given", model, part="train", batch=args.batch)
