@@ -133,9 +133,9 @@ def imprinted(
     return larger
 
 # %% ../nbs/80_new_class.ipynb #6b6b6065
-KEEP = 0.0001  # weight of the squared distance that a row has moved
+KEEP = 0.001  # weight of the squared distance that a row has moved
 KEEP_GATE = 1.0  # likewise, of the gate's row
-EMPHASIS = 100.0  # weight of a window of the new class
+EMPHASIS = 30.0  # weight of a window of the new class
 STEPS = 100  # of L-BFGS
 
 
