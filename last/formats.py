@@ -130,7 +130,8 @@ def read_utd_mhad(
     try:
         data = loadmat(io.BytesIO(content))
     except MemoryError:
-        raise
+        what = f"{len(content):,} bytes that claim to hold more numbers than fit into memory"
+        raise ParseError(f"{path}: not a readable .mat file ({what})") from None
     except Exception as e:
         raise ParseError(f"{path}: not a readable .mat file ({type(e).__name__}: {e})") from None
 

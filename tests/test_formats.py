@@ -114,6 +114,16 @@ def test_damaged_utd_mhad_is_named(tmp_path):
     assert "not a readable .mat file" in error(read_utd_mhad, path)
 
 
+def test_a_mat_file_that_claims_too_much_is_named(tmp_path, monkeypatch):
+    def claims(content):
+        raise MemoryError
+
+    path = tmp_path / "a1_s1_t1_skeleton.mat"
+    path.write_bytes(b"x" * 1500)
+    monkeypatch.setattr("scipy.io.loadmat", claims)
+    assert "1,500 bytes that claim to hold more numbers than fit" in error(read_utd_mhad, path)
+
+
 # --- SBU
 
 
