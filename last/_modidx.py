@@ -546,6 +546,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'last.formats._json': ('formats.html#_json', 'last/formats.py'),
                               'last.formats._kinetics_people': ('formats.html#_kinetics_people', 'last/formats.py'),
                               'last.formats._points': ('formats.html#_points', 'last/formats.py'),
+                              'last.formats.check_mat_elements': ('formats.html#check_mat_elements', 'last/formats.py'),
                               'last.formats.lost_to_nan': ('formats.html#lost_to_nan', 'last/formats.py'),
                               'last.formats.read_kinetics': ('formats.html#read_kinetics', 'last/formats.py'),
                               'last.formats.read_nw_ucla': ('formats.html#read_nw_ucla', 'last/formats.py'),

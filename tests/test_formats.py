@@ -4,6 +4,8 @@ import json
 import os
 import pickle
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -114,14 +116,35 @@ def test_damaged_utd_mhad_is_named(tmp_path):
     assert "not a readable .mat file" in error(read_utd_mhad, path)
 
 
-def test_a_mat_file_that_claims_too_much_is_named(tmp_path, monkeypatch):
-    def claims(content):
-        raise MemoryError
-
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_mat_file_that_claims_too_much_is_named(tmp_path, packed):
     path = tmp_path / "a1_s1_t1_skeleton.mat"
-    path.write_bytes(b"x" * 1500)
-    monkeypatch.setattr("scipy.io.loadmat", claims)
-    assert "1,500 bytes that claim to hold more numbers than fit" in error(read_utd_mhad, path)
+    savemat(path, {"d_skel": np.ones((20, 3, 5))})
+    data = bytearray(path.read_bytes())
+    at = data.index(np.ones(1).tobytes())  # the first number; its count stands before it
+    data[at - 4 : at] = (4_000_000_000).to_bytes(4, "little")
+    if packed:
+        inner = zlib.compress(bytes(data[128:]))
+        data[128:] = struct.pack("<II", 15, len(inner)) + inner
+    path.write_bytes(data)
+    assert "4,000,000,000 bytes are announced and 2,400 are" in error(read_utd_mhad, path)
+
+
+def test_a_mat_file_with_an_unknown_kind_of_numbers_is_named(tmp_path):
+    path = tmp_path / "a1_s1_t1_skeleton.mat"
+    savemat(path, {"d_skel": np.ones((20, 3, 5))})
+    data = bytearray(path.read_bytes())
+    at = data.index(np.ones(1).tobytes())
+    data[at - 7] = 4  # of the kind, which was 9
+    path.write_bytes(data)
+    assert "an element of the unknown kind 1033" in error(read_utd_mhad, path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_packed_mat_files_are_read(tmp_path, packed):
+    path = tmp_path / "a1_s1_t1_skeleton.mat"
+    savemat(path, {"other": "words", "d_skel": np.ones((20, 3, 5))}, do_compression=packed)
+    assert read_utd_mhad(path).points.shape == (1, 5, 20, 3)
 
 
 # --- SBU
