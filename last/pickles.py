@@ -8,6 +8,7 @@ __all__ = ['load_pickle']
 # %% ../nbs/01_pickles.ipynb #c1558d19
 import io
 import pickle
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -39,16 +40,42 @@ def _no_array(*_: object) -> None:
 _ARRAY = _Builder(_no_array)  # numpy.ndarray, which would make an array of any size when called
 
 
+class _Kind:
+    "A pickled dtype: only plain numbers, text and objects, and never numpy's own until it is used."
+
+    def __init__(self, name: str, *_: object):
+        if not re.fullmatch(r"[<>|=]?[biufcSUO]\d{0,9}", name):
+            raise ParseError(f"refused: the pickle wants an array of {name!r}")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: tuple) -> None:
+        "The order of bytes; numpy itself would take any flags, also those that make it crash."
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):
+    "A pickled array, which gets its shape and content later."
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, kind, fortran, content = state
+        super().__setstate__((version, shape, kind.dtype, fortran, content))
+
+
 def _empty_array(kind: object, shape: tuple, dtype: object) -> np.ndarray:
     "What every pickled array begins as; its shape and content follow."
     if kind is not _ARRAY or tuple(shape) != (0,):
         _no_array()
-    return np.ndarray((0,), "b")
+    return _Array((0,), "b")
 
 
-def _from_buffer(content: bytes, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+def _from_buffer(content: bytes, kind: _Kind, shape: tuple, order: str) -> np.ndarray:
     "An array as protocol 5 writes it."
-    return np.frombuffer(content, dtype).reshape(shape, order=order)
+    return np.frombuffer(content, kind.dtype).reshape(shape, order=order)
+
+
+def _number(kind: _Kind, content: bytes) -> np.generic:
+    "A number of numpy's own kinds."
+    return np.frombuffer(content, kind.dtype, 1)[0]
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -60,13 +87,13 @@ def _encode(text: str, encoding: str) -> bytes:
 
 _ALLOWED = {
     ("numpy", "ndarray"): _ARRAY,
-    ("numpy", "dtype"): _Builder(np.dtype),
+    ("numpy", "dtype"): _Builder(_Kind),
     ("_codecs", "encode"): _Builder(_encode),
     ("collections", "OrderedDict"): _Builder(OrderedDict),
 }
 for _core in ("numpy.core", "numpy._core"):
     _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = _Builder(_empty_array)
-    _ALLOWED[f"{_core}.multiarray", "scalar"] = _Builder(np.float32(0).__reduce__()[0])
+    _ALLOWED[f"{_core}.multiarray", "scalar"] = _Builder(_number)
     _ALLOWED[f"{_core}.numeric", "_frombuffer"] = _Builder(_from_buffer)
 
 

@@ -57,6 +57,28 @@ def test_plain_data_of_every_protocol_is_read(tmp_path, protocol):
         assert np.array_equal(found[key], value), key
 
 
+def text(word):
+    "A word as protocol 2 writes it."
+    return b"X" + len(word).to_bytes(4, "little") + word.encode()
+
+
+def test_flags_of_a_dtype_are_not_taken_from_a_pickle(tmp_path):
+    "With the flags of `object`, numpy takes the numbers for addresses."
+    content = pickle.dumps(np.full(3, 1.5), 2)
+    plain = b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t"
+    assert content.count(plain) == 1
+    found = load(tmp_path, content.replace(plain, plain[:-2] + b"\x3ft"))
+    assert found.tolist() == [1.5, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("name", ["V8", "m8", "f4,f4", "O" * 3])
+def test_other_kinds_of_numbers_are_refused(tmp_path, name):
+    content = pickle.dumps(np.full(3, 1.5), 2).replace(b"f8", name.encode())
+    content = content.replace(b"X\x02\x00\x00\x00" + name.encode(), text(name))
+    with pytest.raises(ParseError, match="refused: the pickle wants an array of"):
+        load(tmp_path, content)
+
+
 def test_the_page_says_how_many_functions_a_pickle_may_name():
     allowed = {builder.call for builder in pickles._ALLOWED.values()}
     assert len(allowed) == 7
