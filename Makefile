@@ -45,7 +45,7 @@ demo-teacher: $(VENV)/.installed-teacher
 	@echo "This shows that the machinery works; what a teacher gains on real clips: nbs/results_distillation.ipynb"
 
 test: $(VENV)/.installed-dev
-	PATH="$(abspath $(BIN)):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=8
+	PATH="$(abspath $(BIN)):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=30
 
 soak: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python experiments/soak.py --kills 50 --out results/scale/soak.json
