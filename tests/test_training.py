@@ -312,6 +312,8 @@ def test_whole_training_part_has_no_validation(cfg, tmp_path, store):
         (dict(epochs=0), "epochs, batch and checkpoint-every must be at least 1"),
         (dict(batch=0), "must be at least 1"),
         (dict(checkpoint_every=0), "must be at least 1"),
+        (dict(lr=-1.0), "lr must be above 0"),
+        (dict(weight_decay=-1.0), "weight-decay 0 or above"),
         (dict(pre=PreprocessConfig(frames=0)), "pre.frames and pre.persons must be at least 1"),
         (dict(device="gpu"), "unknown device 'gpu'"),
         (dict(fold="4/3"), "expected for instance 1/3"),
