@@ -942,6 +942,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'last.peers.toy_batch': ('peers.html#toy_batch', 'last/peers.py'),
                             'last.peers.train_unit': ('peers.html#train_unit', 'last/peers.py')},
             'last.pickles': { 'last.pickles._Array': ('pickles.html#_array', 'last/pickles.py'),
+                              'last.pickles._Array.__reduce_ex__': ('pickles.html#_array.__reduce_ex__', 'last/pickles.py'),
                               'last.pickles._Array.__setstate__': ('pickles.html#_array.__setstate__', 'last/pickles.py'),
                               'last.pickles._ArraysOnly': ('pickles.html#_arraysonly', 'last/pickles.py'),
                               'last.pickles._ArraysOnly.find_class': ('pickles.html#_arraysonly.find_class', 'last/pickles.py'),

@@ -60,6 +60,10 @@ class _Array(np.ndarray):
         version, shape, kind, fortran, content = state
         super().__setstate__((version, shape, kind.dtype, fortran, content))
 
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        "Pickled again, for instance for another process, it is an array like any other."
+        return np.asarray(self).__reduce_ex__(protocol)
+
 
 def _empty_array(kind: object, shape: tuple, dtype: object) -> np.ndarray:
     "What every pickled array begins as; its shape and content follow."

@@ -57,6 +57,13 @@ def test_plain_data_of_every_protocol_is_read(tmp_path, protocol):
         assert np.array_equal(found[key], value), key
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_was_read_can_be_pickled_again(tmp_path, protocol):
+    found = load(tmp_path, pickle.dumps(np.arange(6).reshape(2, 3), 2))
+    again = pickle.loads(pickle.dumps(found * 2, protocol))
+    assert type(again) is np.ndarray and again.tolist() == [[0, 2, 4], [6, 8, 10]]
+
+
 def text(word):
     "A word as protocol 2 writes it."
     return b"X" + len(word).to_bytes(4, "little") + word.encode()
