@@ -252,8 +252,8 @@ def train(cfg: Any, quiet: bool = False, kind: type[Task] = SkeletonTask) -> lis
     "Train (or go on training) the task made of settings and their store; one dict per epoch."
     if min(cfg.epochs, cfg.batch, cfg.checkpoint_every) < 1:
         raise ValueError("epochs, batch and checkpoint-every must be at least 1")
-    if cfg.lr <= 0 or cfg.weight_decay < 0:
-        raise ValueError("lr must be above 0, and weight-decay 0 or above")
+    if min(cfg.lr, cfg.weight_decay) < 0:
+        raise ValueError("lr and weight-decay must not be negative")
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
 
