@@ -146,7 +146,7 @@ def check_mat_elements(
             check_mat_elements(content, order)
         at += size if kind == COMPRESSED else -(-size // 8) * 8  # others are filled up to eight
 
-
+# %% ../nbs/03_formats.ipynb #516cda1c
 def read_utd_mhad(
     path: str | Path,  # one .mat file, such as `a27_s8_t4_skeleton.mat`
 ) -> Clip:

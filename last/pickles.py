@@ -32,7 +32,7 @@ class _Builder:
     def __setstate__(self, state: object) -> None:
         raise ParseError("refused: the pickle wants to change a function")
 
-
+# %% ../nbs/01_pickles.ipynb #69553580
 def _no_array(*_: object) -> None:
     raise ParseError("refused: the pickle makes an array without content")
 
@@ -81,7 +81,7 @@ def _number(kind: _Kind, content: bytes) -> np.generic:
     "A number of numpy's own kinds."
     return np.frombuffer(content, kind.dtype, 1)[0]
 
-
+# %% ../nbs/01_pickles.ipynb #429cc0aa
 def _encode(text: str, encoding: str) -> bytes:
     "Bytes, as protocols 0 to 2 write them."
     if encoding != "latin1":

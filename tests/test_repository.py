@@ -189,7 +189,7 @@ def test_a_notebook_fits_one_sitting(path):
     notebook = nbformat.read(path, 4)
     assert len(notebook.cells) <= 50
     assert path.stat().st_size < 500_000
-    assert sum(source.count("\n") + 1 for source in exported(path)) <= 650
+    assert sum(source.count("\n") + 1 for source in exported(path)) <= 480
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, **by_name)
