@@ -173,7 +173,7 @@ class AugmentConfig:
     shear_p: float = 0.3
     noise: float = 0.001  # standard deviation, in normalized units
     noise_p: float = 0.5
-    flip_p: float = 0.0  # left/right flip, together with the dataset's map of labels
+    flip_p: float = 0.0  # left/right flip, of the class names as well
     drop: float = 0.1  # fraction of the joints that are lost
     drop_p: float = 0.0
     # time runs unevenly: up to this much faster or slower (0.5: half to one and a half of the pace)

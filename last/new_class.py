@@ -20,7 +20,7 @@ from .augmentation import AugmentConfig
 from .causal import CausalLAST, gated
 from .contract import SkeletonModel
 from .core import config_from_dict
-from .datasets import NOTHING, get_dataset
+from .datasets import NOTHING, get_dataset, label_flip
 from .hdm05 import read_pack
 from .pipeline import Pipeline
 from .preprocessing import collate
@@ -61,7 +61,7 @@ def lesson_pipeline(run: Run, classes: list[str]) -> Pipeline:
     "Random windows as in the run's training, labeled by these classes."
     info = run.info
     aug = config_from_dict(AugmentConfig, info.config.get("aug", {}), "aug.")
-    pipeline = Pipeline(info.skeleton, info.pre, aug, get_dataset(info.dataset).flip)
+    pipeline = Pipeline(info.skeleton, info.pre, aug, label_flip(classes))
     if info.pre.causal and NOTHING in classes:
         pipeline.nothing = classes.index(NOTHING)
         pipeline.aug = replace(aug, untrimmed_p=max(aug.untrimmed_p, UNTRIMMED))

@@ -27,7 +27,7 @@ from .batches import EpochOrder, make_loader, training_clips
 from .checkpoints import Safe, held_back, save_checkpoint, save_weights
 from .checksums import write_listed
 from .core import Command
-from .datasets import NOTHING
+from .datasets import NOTHING, label_flip
 from last.loop import (
     Task,
     TrainState,
@@ -114,7 +114,7 @@ class SkeletonTask(Task):
         self.classes = list(store.classes)
         self.numbers = training_clips(cfg, store)
         self.val = store.part(cfg.protocol, "val") if cfg.part == "fit" else self.numbers[:0]
-        self.pipeline = Pipeline(store.skeleton, cfg.pre, cfg.aug, store.dataset.flip)
+        self.pipeline = Pipeline(store.skeleton, cfg.pre, cfg.aug, label_flip(self.classes))
         if cfg.aug.webcam_p > 0 and not (cfg.pre.causal or cfg.pre.scale == "body"):
             raise ValueError("aug.webcam-p is in heights of a body: it needs --pre.scale body")
         if cfg.aug.untrimmed_p > 0:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from last.datasets import DATASETS, get_dataset
+from last.datasets import DATASETS, get_dataset, label_flip
 from last.formats import UCLA_NAME
 from last.protocols import (
     NTU_TRAIN_SUBJECTS,
@@ -216,9 +216,18 @@ def test_ntu60_is_the_first_17_setups_and_60_actions():
 
 
 def test_flips_swap_left_and_right_of_utd_mhad():
-    dataset = DATASETS["utd-mhad"]
-    assert all(dataset.flip[other] == label for label, other in dataset.flip.items())
-    assert dataset.classes[0] == "swipe left" and dataset.classes[1] == "swipe right"
+    classes = DATASETS["utd-mhad"].classes
+    partners = {classes[a]: classes[b] for a, b in label_flip(classes).items()}
+    assert partners == {
+        "swipe left": "swipe right",
+        "swipe right": "swipe left",
+        "draw circle clockwise": "draw circle counter-clockwise",
+        "draw circle counter-clockwise": "draw circle clockwise",
+    }
+
+
+def test_a_class_without_a_mirrored_partner_stays():
+    assert label_flip(["raise left hand", "left", "bow", "right", "leftover"]) == {1: 3, 3: 1}
 
 
 @pytest.mark.parametrize("row", DATASETS.values(), ids=list(DATASETS))
