@@ -109,3 +109,14 @@ def test_other_sets_bring_their_training_clips_and_classes(tmp_path, monkeypatch
     assert added == {"utd-mhad_c0": ("squat", 2), "utd-mhad_c2": ("wave", 1)}  # odd persons train
     assert found["puppet_0_wave"][0] == "wave" and found["puppet_0_sit_down"][0] == "sit down"
     assert found["puppet_0_bow"][0] == "nothing"
+
+
+def test_an_environment_is_described_and_asked_with_the_tests_of_the_workflow(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    import compatibility
+
+    files = compatibility.tests()
+    assert "tests/test_export.py" in files and all((ROOT / file).is_file() for file in files)
+    found = compatibility.about(sys.executable)
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["packages"] > 10 and found["bytes"] > 1e8
