@@ -13,6 +13,7 @@ from last.datasets import DATASETS
 from last.grids import load_grid
 from last.hdm05 import ACTIONS
 from last.parsing import Clip
+from last.puppet import CLASSES
 from last.skeletons import get_skeleton
 from last.store import Store, write_store
 
@@ -109,6 +110,16 @@ def test_other_sets_bring_their_training_clips_and_classes(tmp_path, monkeypatch
     assert added == {"utd-mhad_c0": ("squat", 2), "utd-mhad_c2": ("wave", 1)}  # odd persons train
     assert found["puppet_0_wave"][0] == "wave" and found["puppet_0_sit_down"][0] == "sit down"
     assert found["puppet_0_bow"][0] == "nothing"
+
+
+def test_names_for_the_same_action_are_names_that_there_are(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    from core15_store import PROTOCOL, SAME, TOO_NEAR
+
+    others = {name for dataset in PROTOCOL for name in DATASETS[dataset].classes}
+    assert set(SAME) | TOO_NEAR <= others | set(CLASSES)
+    assert set(SAME.values()) <= others | set(ACTIONS.values())
+    assert not set(SAME.values()) & set(SAME)  # one name leads to the action, not a chain
 
 
 def test_an_environment_is_described_and_asked_with_the_tests_of_the_workflow(monkeypatch):
