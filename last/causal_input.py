@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['PATIENCE', 'SIZE_HALF_LIFE', 'BONES', 'State', 'decayed_sum', 'latest_sightings', 'hold', 'known_bodies', 'the_root',
-           'frames_since', 'clean_input_state', 'mean_bone', 'first_root', 'nan_to_zero', 'and_before',
-           'body_coordinates', 'causal_streams', 'scores_of', 'causal_input', 'window_moments', 'to_room', 'from_room']
+           'frames_since', 'clean_input_state', 'nan_to_zero', 'mean_bone', 'size_sums', 'mean_size', 'first_root',
+           'held_origin', 'origin_steps', 'and_before', 'body_coordinates', 'causal_streams', 'scores_of',
+           'causal_input', 'window_moments', 'to_room', 'from_room']
 
 # %% ../nbs/09_causal_input.ipynb #b8131131
 import math
@@ -114,6 +115,11 @@ def clean_input_state(
     origin = torch.full((N, D), torch.nan)
     return roots, joints, ago, size, origin
 
+# %% ../nbs/09_causal_input.ipynb #4fea5bed
+def nan_to_zero(x: Tensor) -> Tensor:
+    "A joint that was never seen sits at the root."
+    return x.masked_fill(x.isnan(), 0)
+
 
 def mean_bone(joints: Tensor, skeleton: Skeleton) -> Tensor:  # (N, T, V, M, D) -> (N, T, M)
     "The mean length of the bones."
@@ -121,16 +127,51 @@ def mean_bone(joints: Tensor, skeleton: Skeleton) -> Tensor:  # (N, T, V, M, D) 
     return bones.norm(dim=1).sum(2) / len(skeleton.bones)
 
 
+def size_sums(
+    joints: Tensor,  # (N, T, V, M, D) relative to the root, NaN where nothing is known
+    there: Tensor,  # (N, T, M) bool
+    before: Tensor,  # (N, 2) the sums of the frames before
+    skeleton: Skeleton,
+) -> Tensor:  # (N, T, 2) decayed sums of bone lengths and of ones
+    "What the size of a body is a quotient of."
+    length = torch.where(there, mean_bone(nan_to_zero(joints), skeleton), 0)
+    measured = torch.stack([length.sum(2), there.to(joints.dtype).sum(2)], 2)  # (N, T, 2)
+    return decayed_sum(measured, SIZE_HALF_LIFE, before)
+
+
+def mean_size(sums: Tensor) -> Tensor:  # (N, T, 2) of `size_sums` -> (N, T)
+    "About the height of a body."
+    mean = sums[..., 0] / sums[..., 1].clamp(min=1e-9)
+    return (BONES * mean).clamp(min=1e-4)
+
+# %% ../nbs/09_causal_input.ipynb #cf578740
 def first_root(root: Tensor, mask: Tensor) -> Tensor:  # (N, T, M, D), (N, T, M) -> (N, T, D)
     "The root of the first person who is there; of the last one if nobody is."
     return torch.where(mask[:, :, :1], root[:, :, 0], root[:, :, -1])
 
 
-def nan_to_zero(x: Tensor) -> Tensor:
-    "A joint that was never seen sits at the root."
-    return x.masked_fill(x.isnan(), 0)
+def held_origin(
+    roots: Tensor,  # (N, T, 2, M, D) of `known_bodies`
+    there: Tensor,  # (N, T, M) bool
+    before: Tensor,  # (N, D) the origin of the frame before; NaN where nobody was ever seen
+) -> Tensor:  # (N, T, D)
+    "The root of the first person who is there, or who was there last."
+    first = first_root(the_root(roots), there)[:, :, None, None]  # (N, T, 1, 1, D)
+    latest = latest_sightings(there.any(2)[:, :, None, None])
+    return hold(first, latest, before[:, None, None])[:, :, 0, 0]
 
 
+def origin_steps(
+    origin: Tensor,  # (N, T + 1, D)
+    size: Tensor,  # (N, T + 1)
+    mask: Tensor,  # (N, T + 1, M) bool
+) -> Tensor:  # (N, D, T)
+    "The motion of the origin since the frame before, in sizes of the body."
+    same = (mask[:, 1:] == mask[:, :-1]).all(2) & mask[:, 1:].any(2)
+    step = (origin[:, 1:] - origin[:, :-1]) / size[:, 1:, None]
+    return torch.where(same[..., None], step, 0).mT
+
+# %% ../nbs/09_causal_input.ipynb #6e398b83
 def and_before(before: Tensor, now: Tensor) -> Tensor:  # (N, ...), (N, T, ...) -> (N, T + 1, ...)
     "The frame before in front."
     return torch.cat([before[:, None], now], 1)
@@ -152,30 +193,21 @@ def body_coordinates(
 
     # size and origin
     there = ago <= PATIENCE
-    length = torch.where(there, mean_bone(nan_to_zero(joints), skeleton), 0)
-    measured = torch.stack([length.sum(2), there.to(x.dtype).sum(2)], 2)  # (N, T, 2)
-    sums = decayed_sum(measured, SIZE_HALF_LIFE, sums_before)
-    first = first_root(the_root(roots), there)[:, :, None, None]  # (N, T, 1, 1, D)
-    latest = latest_sightings(there.any(2)[:, :, None, None])
-    origin = hold(first, latest, origin_before[:, None, None])[:, :, 0, 0]
+    sums = size_sums(joints, there, sums_before, skeleton)
+    origin = held_origin(roots, there, origin_before)
 
     # everything once more with the frame before in front
     after = roots[:, -1], joints[:, -1], ago[:, -1], sums[:, -1], origin[:, -1]
     present = (roots, joints, ago, sums, origin)
     roots, joints, ago, sums, origin = map(and_before, state, present)
     mask = ago <= PATIENCE
-    mean = sums[..., 0] / sums[..., 1].clamp(min=1e-9)
-    size = (BONES * mean).clamp(min=1e-4)  # (N, T + 1)
+    size = mean_size(sums)  # (N, T + 1)
 
     bodies = the_root(roots)[:, :, None] + nan_to_zero(joints)  # (N, T + 1, V, M, D)
     p = (bodies - origin[:, :, None, None]) / size[:, :, None, None, None]
     p = torch.where(mask[:, :, None, :, None], p, 0).permute(0, 4, 1, 2, 3)
 
-    # the origin moves only while it belongs to the same person
-    same = (mask[:, 1:] == mask[:, :-1]).all(2) & mask[:, 1:].any(2)
-    step = (origin[:, 1:] - origin[:, :-1]) / size[:, 1:, None]
-    step = torch.where(same[..., None], step, 0).mT  # (N, D, T)
-    return p, step, mask, after
+    return p, origin_steps(origin, size, mask), mask, after
 
 # %% ../nbs/09_causal_input.ipynb #5de6859c
 def causal_streams(
@@ -229,7 +261,7 @@ def window_moments(
     moments = end[:, None] - F.pad(until_end, (0, 1))
     return moments, start, end
 
-
+# %% ../nbs/09_causal_input.ipynb #1430784e
 def to_room(
     x: Tensor,  # (N, C, T, V, M), camera space, NaN where nothing was seen
     skeleton: Skeleton,

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from .causal import CausalBlock, CausalLAST
 from .causal_input import window_moments
 from .contract import SkeletonModel
-from .model import LAST, inspect_blocks
+from .inspection import inspect_blocks
+from .model import LAST
 from .pipeline import STEP, Pipeline
 from .preprocessing import collate, sample, seen_joints, to_body
 from .skeletons import Skeleton, plain_name, side_of

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from .causal import CausalLAST
 from .drawing import draw_pose
-from .model import LAST, inspect_blocks
+from .inspection import inspect_blocks
+from .model import LAST
 from .runs import Run
 from .skeletons import Skeleton
 

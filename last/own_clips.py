@@ -15,8 +15,8 @@ import numpy as np
 
 from .core import ParseError
 from .pose import Sight
+from .resampling import Resampler
 from .runs import Run
-from .streaming import Resampler
 from .watchers import fit_joints
 
 # %% ../nbs/80_own_clips.ipynb #376a08e9

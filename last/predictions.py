@@ -13,10 +13,10 @@ from time import perf_counter
 import numpy as np
 
 from .core import ParseError
+from .events import ActionSpotter, Event
 from .overlay import Names
 from .pose import Sight
 from .skeletons import Skeleton
-from .streaming import ActionSpotter, Event
 from .watchers import Watcher, fit_joints
 
 # %% ../nbs/73_predictions.ipynb #9a120a20

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # %% ../nbs/29_zoo.ipynb #45979c25
 Build = Callable[..., "SkeletonModel"]  # (skeleton, classes, in_channels) -> a network
 NETWORKS: dict[str, str | Build] = {  # name -> `room.name` of what builds it, or that itself
-    "nano": "model.LAST",  # LAST's sizes stand in `15_model`
+    "nano": "model.LAST",  # LAST's sizes stand in `14_presets`
     "small": "model.LAST",
     "reference": "model.LAST",
     "base": "model.LAST",

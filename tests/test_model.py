@@ -7,6 +7,7 @@ import torch
 
 from last.contract import BatchNorm
 from last.cost import count_cost
+from last.inspection import inspect_blocks
 from last.model import (
     LAST,
     PRESETS,
@@ -14,11 +15,10 @@ from last.model import (
     LASTBlock,
     LASTConfig,
     drop_rows,
-    inspect_blocks,
-    override,
     preset,
     side_by_side,
 )
+from last.presets import override
 from last.skeletons import SKELETONS, get_skeleton
 from last.tsm import temporal_shift, temporal_shifts
 from last.zoo import build_model

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 import last
 from last.cli import main
 from last.evaluation import EvaluateConfig, evaluate, summary
+from last.events import ActionSpotter
 from last.export import ExportConfig, export
 from last.preprocessing import PreprocessConfig
+from last.resampling import Resampler
 from last.runs import load_run
 from last.store import toy_store
 from last.streaming import (
-    ActionSpotter,
-    Resampler,
     StreamConfig,
     StreamingRecognizer,
     parse_frames,

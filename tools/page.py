@@ -23,11 +23,13 @@ from last.joint_maps import joint_map
 from last.placement import CALM, GONE
 from last.pose import PoseConfig
 from last.preparation import PrepareConfig, prepare
+from last.resampling import LONGEST_GAP
 from last.runs import Run, load_run, trained_on
 from last.skeletons import get_skeleton
 from last.spotting import make_stream
+from last.steppers import file_stepper
 from last.store import Store
-from last.streaming import FORGOTTEN, LONGEST_GAP, file_stepper
+from last.streaming import FORGOTTEN
 from last.watchers import ENOUGH
 
 ROOT = Path(__file__).parent.parent
