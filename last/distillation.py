@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['DISTILL', 'kd_loss', 'similarity_loss', 'DistillConfig', 'SameView', 'check_settings', 'check_origin', 'check_view',
-           'DistillTask', 'distill']
+           'read_teacher', 'open_teachers', 'check_coverage', 'clip_loss', 'comparable_sources', 'DistillTask',
+           'distill']
 
 # %% ../nbs/41_distillation.ipynb #484b06a7
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -155,7 +157,7 @@ def check_origin(
             "what it knows of them (test or validation clips, or their copies) would leak"
         )
 
-
+# %% ../nbs/41_distillation.ipynb #f254610a
 def check_view(cfg: DistillConfig, folder: str, run: Run, store: Store) -> None:
     "A run that answers in every step must know the classes, and read as many frames and people."
     if run.info.classes != list(store.classes):
@@ -169,6 +171,76 @@ def check_view(cfg: DistillConfig, folder: str, run: Run, store: Store) -> None:
                 "then they would not see the same view"
             )
 
+# %% ../nbs/41_distillation.ipynb #ed87b810
+def read_teacher(
+    cfg: DistillConfig,
+    store: Store,
+) -> TeacherLogits:
+    "The answers of a file that fits the data, with features if they are needed."
+    teacher = TeacherLogits.load(cfg.teacher)
+    check_origin(cfg, store, cfg.teacher, teacher.fingerprint, set(teacher.seen.tolist()))
+    if cfg.gamma and not teacher.features.shape[1]:
+        raise ValueError(
+            f"{cfg.teacher}: gamma needs features, and none were kept; write them with --features"
+        )
+
+    return teacher
+
+
+def open_teachers(
+    cfg: DistillConfig,
+    store: Store,
+) -> tuple[list[Run], set[str]]:  # and the names of the clips that they know
+    "Runs that answer in every step; each sees what the student sees."
+    runs = []
+    known = set()
+    for folder in cfg.teachers:
+        run, seen = load_run(folder), trained_on(folder)
+        check_origin(cfg, store, folder, run.info.fingerprint, seen)
+        check_view(cfg, folder, run, store)
+        known |= seen
+        runs.append(run)
+
+    return runs, known
+
+# %% ../nbs/41_distillation.ipynb #05ff3258
+def check_coverage(
+    cfg: DistillConfig,
+    store: Store,
+    numbers: np.ndarray,  # (n,) of the training clips
+    logits: Tensor,  # (clips of the store, classes), NaN without an answer
+) -> None:
+    "Every clip of the training has an answer, or the user has allowed that some have none."
+    lacking = numbers[logits[numbers].isnan().any(1).numpy()]
+    if len(lacking) and cfg.missing == "error":
+        raise ValueError(
+            f"{cfg.teacher}: has no answer for {len(lacking)} of {len(numbers)} "
+            f"training clips, for instance {store.index.names[lacking[0]]}; "
+            "--missing ce-only trains these on their labels"
+        )
+
+# %% ../nbs/41_distillation.ipynb #02e27fd6
+def clip_loss(
+    student: Tensor,  # (N, classes) logits
+    teacher: Tensor,  # (N, classes) logits, NaN without an answer
+    labels: Tensor,  # (N,)
+    cfg: DistillConfig,
+) -> Tensor:  # (N,)
+    "alpha CE + beta KD where the teacher has an answer, CE alone elsewhere."
+    ce = F.cross_entropy(student, labels, label_smoothing=cfg.label_smoothing, reduction="none")
+    kd = kd_loss(student, teacher.nan_to_num(), cfg.tau)
+    has_teacher = ~teacher.isnan().any(1)  # (N,)
+    return torch.where(has_teacher, cfg.alpha * ce + cfg.beta * kd, ce)
+
+
+def comparable_sources(
+    source: Tensor,  # (N,) int: which of the teacher's networks judged each clip
+    teacher: Tensor,  # (N, classes) logits, NaN without an answer
+) -> Tensor:  # (N,) int
+    "Clips without an answer get a source of their own, below 0."
+    own = -1 - torch.arange(len(source), device=source.device)
+    return torch.where(~teacher.isnan().any(1), source, own)
+
 # %% ../nbs/41_distillation.ipynb #60e1a18f
 class DistillTask(SkeletonTask):
     "alpha CE + beta KD + gamma similarity where the teacher has an answer, CE alone elsewhere."
@@ -177,47 +249,13 @@ class DistillTask(SkeletonTask):
         super().__init__(cfg, store)
         check_settings(cfg)
         if cfg.teachers:
-            self._open_teachers()
+            runs, self.teacher_seen = open_teachers(cfg, store)
+            self.pipeline = SameView(self.pipeline, runs, cfg.amp)
         else:
-            self._read_teacher()
-
-    def _read_teacher(self) -> None:
-        "Answers from a file."
-        cfg = self.cfg
-        teacher = TeacherLogits.load(cfg.teacher)
-        self.teacher_seen = set(teacher.seen.tolist())
-        check_origin(cfg, self.store, cfg.teacher, teacher.fingerprint, self.teacher_seen)
-        if cfg.gamma and not teacher.features.shape[1]:
-            raise ValueError(
-                f"{cfg.teacher}: gamma needs features, and none were kept; "
-                "write them with --features"
-            )
-
-        self.logits, self.features, self.source = teacher.for_store(self.store)
-        self._check_coverage()
-
-    def _open_teachers(self) -> None:
-        "Runs that answer in every step; each sees what the student sees."
-        cfg, runs = self.cfg, []
-        self.teacher_seen = set()
-        for folder in cfg.teachers:
-            run, seen = load_run(folder), trained_on(folder)
-            check_origin(cfg, self.store, folder, run.info.fingerprint, seen)
-            check_view(cfg, folder, run, self.store)
-            self.teacher_seen |= seen
-            runs.append(run)
-
-        self.pipeline = SameView(self.pipeline, runs, cfg.amp)
-
-    def _check_coverage(self) -> None:
-        "Every clip of the training has an answer, or the user has allowed that some have none."
-        lacking = self.numbers[self.logits[self.numbers].isnan().any(1).numpy()]
-        if len(lacking) and self.cfg.missing == "error":
-            raise ValueError(
-                f"{self.cfg.teacher}: has no answer for {len(lacking)} of {len(self.numbers)} "
-                f"training clips, for instance {self.store.index.names[lacking[0]]}; "
-                "--missing ce-only trains these on their labels"
-            )
+            teacher = read_teacher(cfg, store)
+            self.teacher_seen = set(teacher.seen.tolist())
+            self.logits, self.features, self.source = teacher.for_store(store)
+            check_coverage(cfg, store, self.numbers, self.logits)
 
     def also_seen(self) -> set[str]:
         return super().also_seen() | self.teacher_seen
@@ -250,20 +288,13 @@ class DistillTask(SkeletonTask):
         if cfg.teachers:
             teacher = self.pipeline.logits
         else:
-            teacher = self.logits[numbers].to(logits.device)  # (N, classes), NaN without an answer
-        has_teacher = ~teacher.isnan().any(1)  # (N,)
+            teacher = self.logits[numbers].to(logits.device)  # (N, classes)
 
-        ce = F.cross_entropy(logits, labels, label_smoothing=cfg.label_smoothing, reduction="none")
-        kd = kd_loss(logits, teacher.nan_to_num(), cfg.tau)
-        per_clip = torch.where(has_teacher, cfg.alpha * ce + cfg.beta * kd, ce)
-        loss = per_clip.mean() + model.extra_loss(labels)
+        loss = clip_loss(logits, teacher, labels, cfg).mean() + model.extra_loss(labels)
         if not cfg.gamma:
             return loss
 
-        # clips without an answer get a source of their own: they are comparable with none
-        source = self.source[numbers].to(logits.device)
-        own = -1 - torch.arange(len(labels), device=logits.device)
-        source = torch.where(has_teacher, source, own)
+        source = comparable_sources(self.source[numbers].to(logits.device), teacher)
         features = self.features[numbers].to(logits.device)
         return loss + cfg.gamma * similarity_loss(self.pooled.float(), features, source)
 
