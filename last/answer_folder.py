@@ -123,7 +123,7 @@ def read_answers(
     answers: AnswerFolder,
     plan: QueryPlan,
 ) -> AnswersRead:
-    "Every answer that the plan asks for and that is there; an error if there is none."
+    "All answers that a query plan asks for, as far as they are there; an error if none is."
     found = AnswersRead([], [], [], [], [])
     all_names = plan.store.index.names.tolist()
     for n, name in enumerate(tqdm(all_names, "verifying", leave=False, disable=None)):
