@@ -20,8 +20,9 @@ from .causal import CausalBlock, CausalLAST
 from .causal_input import window_moments
 from .contract import SkeletonModel
 from .model import LAST, inspect_blocks
+from .normalization import collate, seen_joints
 from .pipeline import STEP, Pipeline
-from .preprocessing import collate, sample, seen_joints, to_body
+from .preprocessing import sample, to_body
 from .skeletons import Skeleton, plain_name, side_of
 
 # %% ../nbs/52_interpretation.ipynb #fa1743d2

@@ -24,15 +24,8 @@ from last.augmentation import (
 )
 from .causal_input import from_room, to_room, window_moments
 from .idle import untrimmed_windows
-from last.preprocessing import (
-    PreprocessConfig,
-    collate,
-    make_stream,
-    sample,
-    seen_joints,
-    take_frames,
-    to_body,
-)
+from .normalization import collate, seen_joints
+from .preprocessing import PreprocessConfig, make_stream, sample, take_frames, to_body
 from .skeletons import Skeleton
 from .webcam import through_webcam
 

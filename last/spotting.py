@@ -20,7 +20,7 @@ from .causal_input import BONES, mean_bone
 from .core import Command, environment, write_json
 from .evaluation import EvaluateConfig, clips_to_test
 from .idle import JOIN, ease, sway
-from .preprocessing import fill_gaps
+from .normalization import fill_gaps
 from .runs import RunInfo
 from .skeletons import Skeleton
 from .store import Store
