@@ -26,6 +26,7 @@ from .augmentation import AugmentConfig
 from .batches import EpochOrder, make_loader, training_clips
 from .checkpoints import Safe, held_back, save_checkpoint, save_weights
 from .checksums import write_listed
+from .continuation import continue_info
 from .core import Command
 from .datasets import NOTHING
 from last.loop import (
@@ -48,7 +49,7 @@ from last.progress import (
     is_best,
     list_warnings,
 )
-from .runs import RunInfo, continue_info, describe_head, load_weights
+from .runs import RunInfo, describe_head, load_weights
 from .schedule import cycle_ends, make_optimizer
 from .store import Store
 from .zoo import build_model
