@@ -23,7 +23,7 @@ from last.causal_input import from_room
 from last.core import environment, find_run, write_json
 from last.datasets import NOTHING
 from last.hdm05 import ACTIONS
-from last.preprocessing import collate
+from last.normalization import collate
 from last.runs import Run, RunInfo, load_run
 from last.spotting import answer_streams
 from last.store import Store

@@ -18,11 +18,12 @@ from tqdm import tqdm
 
 from .answers import run_hash, teacher_hash
 from .comparisons import ablation_rows, ablation_table, collect
+from .continuation import config_diff
 from .core import Command, config_from_dict, write_json
 from .distillation import DistillConfig, distill
 from .evaluation import EvaluateConfig, evaluate
 from .grids import Grid, kind_of_run, load_grid, settings_of, slug
-from .runs import config_diff, outdated
+from .runs import outdated
 from .scores import Scores
 from .store import Store
 from .training import TrainConfig, train

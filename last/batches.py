@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from .preprocessing import collate
+from .normalization import collate
 from .protocols import Index
 from .store import Store
 

@@ -96,7 +96,7 @@ def outdated_note(rows: list[dict]) -> str:
 
     return f"† Outdated until trained again; since then the code has changed: {'; '.join(said)}."
 
-
+# %% ../nbs/51_comparisons.ipynb #454d6aaa
 def data_note(results: Iterable[dict]) -> str:
     "A sentence for results of one set that come from stores with different fingerprints."
     found: dict[str, set[str]] = {}
@@ -112,7 +112,7 @@ def data_note(results: Iterable[dict]) -> str:
         "differences between them with care."
     )
 
-
+# %% ../nbs/51_comparisons.ipynb #961a1918
 def ablation_table(rows: list[dict]) -> str:
     "The rows as a Markdown table; the difference is over the seeds that both rows have."
     header = ["set", "row", "top-1, %", "seeds", "shared seeds"]
@@ -132,7 +132,7 @@ def ablation_table(rows: list[dict]) -> str:
     table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
     return "\n\n".join(filter(None, [table, outdated_note(rows)]))
 
-
+# %% ../nbs/51_comparisons.ipynb #68e58c7a
 def plot_ablation(rows: list[dict]):
     "Differences with their intervals, one panel per set; a matplotlib figure."
     import matplotlib.pyplot as plt

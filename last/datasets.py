@@ -141,11 +141,12 @@ _SYNTHETIC = {
         text="cameras 2 3 train, camera 1 tests; validation: subject 3",
     ),
 }
-NTU_CLASSES = _lines_of("ntu120_classes.txt")
-_NTU_MISSING = _lines_of("ntu120_missing.txt")
-
 _KINETICS = {"official": split_as_given(one_in=20)}
 _GIVEN = {"given": split_as_given()}
+
+# %% ../nbs/06_datasets.ipynb #8bd3fcb1
+NTU_CLASSES = _lines_of("ntu120_classes.txt")
+_NTU_MISSING = _lines_of("ntu120_missing.txt")
 _NTU_FILES = {"read": read_ntu, "pattern": "*.skeleton"}
 
 _ROWS = (  # name, skeleton, classes, protocols, and how files are found and read
@@ -214,7 +215,7 @@ _ROWS = (  # name, skeleton, classes, protocols, and how files are found and rea
 )
 DATASETS: dict[str, Dataset] = {row.name: row for row in _ROWS}
 
-
+# %% ../nbs/06_datasets.ipynb #0487ef0f
 def get_dataset(name: str) -> Dataset:
     "The dataset called `name`, or an error that lists the known ones."
     if name not in DATASETS:

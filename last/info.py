@@ -95,7 +95,7 @@ def _some(lines: Iterable[str]) -> list[str]:
     more = [f"  ... and {len(lines) - 20} more"] if len(lines) > 20 else []
     return lines[:20] + more
 
-
+# %% ../nbs/09_info.ipynb #1309f329
 def describe(
     store: Store,
 ) -> str:
@@ -129,7 +129,7 @@ def describe(
     lines += [f"NOTE: {note}" for note in notes_about(store)]
     return "\n".join(lines)
 
-
+# %% ../nbs/09_info.ipynb #4dde13a5
 def _show(cfg: object, store: Store | None) -> str:
     return describe(store) if store else ""
 

@@ -21,8 +21,9 @@ from .causal_input import window_moments
 from .contract import SkeletonModel
 from .inspection import inspect_blocks
 from .model import LAST
+from .normalization import collate, seen_joints
 from .pipeline import STEP, Pipeline
-from .preprocessing import collate, sample, seen_joints, to_body
+from .preprocessing import sample, to_body
 from .skeletons import Skeleton, plain_name, side_of
 
 # %% ../nbs/52_interpretation.ipynb #fa1743d2

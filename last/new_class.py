@@ -22,8 +22,8 @@ from .contract import SkeletonModel
 from .core import config_from_dict
 from .datasets import NOTHING, get_dataset, label_flip
 from .hdm05 import read_pack
+from .normalization import collate
 from .pipeline import Pipeline
-from .preprocessing import collate
 from .runs import Run, trained_on
 from .skeletons import get_skeleton
 from .store import Store

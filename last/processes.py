@@ -47,7 +47,7 @@ class Share:
         g.rows = slice(self.first, self.first + max(self.count, 1))
         return g.manual_seed(seed)
 
-
+# %% ../nbs/30_processes.ipynb #bbba15e2
 class SharedBatches(Sampler):
     "This process's part of each batch. A process without a clip takes any one, which counts 0."
 
@@ -97,7 +97,7 @@ def _combine(x: Tensor, counts: bool) -> tuple[Tensor, Tensor, Tensor]:  # (C,),
     mean = total / n
     return mean.to(x.dtype), (squares / n - mean**2).clamp(min=0).to(x.dtype), n
 
-
+# %% ../nbs/30_processes.ipynb #2c230a37
 class _Together:
     "In front of a BatchNorm in the order of classes: training statistics over all processes."
 
@@ -121,6 +121,11 @@ class _Together:
         return y.to(x.dtype)
 
 
+_NORMS = {
+    base: type(base.__name__, (_Together, base), {}) for base in (nn.BatchNorm1d, nn.BatchNorm2d)
+}
+
+# %% ../nbs/30_processes.ipynb #1bfef10e
 class _Dropout(nn.Dropout):
     "Dropout whose mask is drawn for the whole batch."
 
@@ -137,12 +142,7 @@ class _Dropout(nn.Dropout):
             return x
         return x * mask[first : first + len(x)]
 
-
-_NORMS = {
-    base: type(base.__name__, (_Together, base), {}) for base in (nn.BatchNorm1d, nn.BatchNorm2d)
-}
-
-
+# %% ../nbs/30_processes.ipynb #cd2c6770
 def train_together(
     model: nn.Module,
     share: Share,  # is set by the loop, batch by batch

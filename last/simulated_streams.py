@@ -11,7 +11,7 @@ import torch
 
 from .causal_input import BONES, mean_bone
 from .idle import JOIN, ease, sway
-from .preprocessing import fill_gaps
+from .normalization import fill_gaps
 from .skeletons import Skeleton
 
 # %% ../nbs/64_simulated_streams.ipynb #7c025193

@@ -17,8 +17,9 @@ from last.causal_input import (
     window_moments,
 )
 from last.model import preset
+from last.normalization import collate
 from last.pipeline import Pipeline
-from last.preprocessing import PreprocessConfig, collate
+from last.preprocessing import PreprocessConfig
 from last.skeletons import SKELETONS, get_skeleton
 
 UTD = get_skeleton("utd20")

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from last.answers import RunLogitsConfig, TeacherLogits, run_hash, run_logits
 from last.augmentation import AugmentConfig
 from last.core import ParseError
-from last.distillation import DistillConfig, DistillTask, distill, kd_loss, similarity_loss
+from last.distillation import DistillConfig, DistillTask, distill
+from last.losses import kd_loss, similarity_loss
 from last.preprocessing import PreprocessConfig, make_stream
 from last.runs import RunInfo, trained_on
 from last.store import toy_store

@@ -138,7 +138,7 @@ def test_notebooks_that_show_these_people_say_so():
             shown.append(path.stem)
             assert "CREDIT" in code, path.name
 
-    assert {"04_kinematics", "05_hdm05", "08_preprocessing", "10_pipeline"} <= set(shown)
+    assert {"04_kinematics", "05_hdm05", "07_normalization", "10_pipeline"} <= set(shown)
 
 
 def test_the_pack_goes_into_another_skeleton(store, tmp_path):

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from last.augmentation import AugmentConfig
+from last.normalization import collate
 from last.pipeline import Pipeline
-from last.preprocessing import PreprocessConfig, collate
+from last.preprocessing import PreprocessConfig
 from last.skeletons import SKELETONS, get_skeleton
 
 NTU = get_skeleton("ntu25")

@@ -4,22 +4,24 @@ import numpy as np
 import pytest
 import torch
 
-from last.preprocessing import (
-    PreprocessConfig,
+from last.normalization import (
     body_frame,
-    bone_vectors,
     collate,
     fill_gaps,
-    make_stream,
     masked_median,
-    motion,
     normalize,
-    sample,
-    to_body,
     upright,
-    valid_span,
     z_up,
     zero_lost_scores,
+)
+from last.preprocessing import (
+    PreprocessConfig,
+    bone_vectors,
+    make_stream,
+    motion,
+    sample,
+    to_body,
+    valid_span,
 )
 from last.skeletons import SKELETONS, get_skeleton
 

@@ -7,12 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from last.continuation import config_diff, continue_info
 from last.preprocessing import PreprocessConfig
 from last.runs import (
     FIRST_VERSIONS,
     RunInfo,
-    config_diff,
-    continue_info,
     describe_head,
     load_run,
     load_weights,

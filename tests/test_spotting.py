@@ -14,8 +14,9 @@ from last.distillation import DistillConfig, distill
 from last.evaluation import EvaluateConfig, evaluate
 from last.hdm05 import read_pack
 from last.idle import sway, untrimmed_windows
+from last.normalization import collate
 from last.pipeline import Pipeline
-from last.preprocessing import PreprocessConfig, collate
+from last.preprocessing import PreprocessConfig
 from last.skeletons import get_skeleton
 from last.spotting import SpotConfig, answer_streams, make_stream, measure, segments, spot
 from last.store import Store, toy_store
