@@ -22,12 +22,12 @@ from core15_store import PROTOCOL, name_here
 from last.causal_input import from_room
 from last.core import environment, find_run, write_json
 from last.datasets import NOTHING
+from last.events import ActionSpotter
 from last.hdm05 import ACTIONS
 from last.normalization import collate
 from last.runs import Run, RunInfo, load_run
 from last.spotting import answer_streams
 from last.store import Store
-from last.streaming import ActionSpotter
 from last.webcam import through_webcam
 
 

@@ -29,6 +29,7 @@ from last.causal import gated
 from last.cli import load_defaults
 from last.core import environment, write_json
 from last.datasets import NOTHING
+from last.events import ActionSpotter
 from last.hdm05 import ACTIONS, ACTORS, read_pack
 from last.joint_maps import map_joints
 from last.new_class import (
@@ -44,7 +45,6 @@ from last.parsing import Clip
 from last.runs import RunInfo, load_run
 from last.skeletons import get_skeleton
 from last.store import write_store
-from last.streaming import ActionSpotter
 from last.training import TrainConfig, train
 
 THIRDS = 3  # each network is kept from every third action

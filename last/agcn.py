@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .graphs import partition
-from .skeletons import Skeleton
+from .joints import Skeleton
 
 # %% ../nbs/11_agcn.ipynb #b92f763a
 class FlatLinear(nn.Linear):

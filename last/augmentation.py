@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .skeletons import Skeleton
+from .joints import Skeleton
 
 # %% ../nbs/09_augmentation.ipynb #0de53288
 class SharedGenerator(torch.Generator):

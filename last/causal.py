@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from .causal_input import State
 from .contract import masked, unfold_persons, with_person_axis
 from .decay_attention import DecayAttention
+from .joints import Skeleton
 from .model import LAST, FrameConv, LASTBlock, ShiftMix, drop_rows
 from last.past import (
     conv_from_past,
@@ -27,7 +28,6 @@ from last.past import (
     sum_persons,
 )
 from .presets import LASTConfig
-from .skeletons import Skeleton
 
 # %% ../nbs/16_causal.ipynb #3226aeb4
 @dataclass

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .joints import Skeleton
 from .normalization import surrounding_sightings, z_up
 from .preprocessing import bone_vectors, valid_span
-from .skeletons import Skeleton
 
 # %% ../nbs/09_causal_input.ipynb #a145f5d3
 def decayed_sum(

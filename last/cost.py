@@ -20,8 +20,9 @@ from torch.overrides import TorchFunctionMode
 
 from .agcn import FlatLinear
 from .contract import SkeletonModel
+from .joints import Skeleton
 from .model import FrameConv
-from .skeletons import Skeleton, get_skeleton
+from .skeletons import get_skeleton
 from .zoo import build_model
 
 # %% ../nbs/50_cost.ipynb #4d495cec

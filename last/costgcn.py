@@ -9,8 +9,8 @@ __all__ = ['State', 'KERNEL', 'WAIT', 'ContinualUnit', 'CoSTGCN']
 import torch
 from torch import Tensor
 
+from .joints import Skeleton
 from .peers import TenUnits, per_joint, take_shortcut
-from .skeletons import Skeleton
 from .stgcn import STGCNUnit
 
 State = tuple[Tensor, ...]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .graphs import partition
+from .joints import Skeleton
 from last.peers import (
     BatchNorm2d,
     TenUnits,
@@ -24,7 +25,6 @@ from last.peers import (
     take_shortcut,
     time_mean2d,
 )
-from .skeletons import Skeleton
 
 # %% ../nbs/23_ctrgcn.ipynb #425e21a0
 class PlainGraph(nn.Module):

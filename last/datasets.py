@@ -16,6 +16,7 @@ from .formats import read_kinetics, read_nw_ucla, read_sbu, read_utd_mhad, sbu_n
 from .hdm05 import ACTIONS, ACTORS, read_hdm05, read_pack
 from .hdm05 import CREDIT as HDM05_CREDIT
 from .hdm05 import LICENSE as HDM05_LICENSE
+from .joints import Skeleton
 from .parsing import Clip, read_ntu
 from last.protocols import (
     NTU60_PROTOCOLS,
@@ -25,7 +26,6 @@ from last.protocols import (
     split_by,
 )
 from .puppet import CLASSES as SYNTHETIC_CLASSES
-from .skeletons import Skeleton
 from .small_datasets import SBU_PROTOCOLS, UCLA_PROTOCOLS, UTD_PROTOCOLS
 
 # %% ../nbs/06_datasets.ipynb #c8a62d2e

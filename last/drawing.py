@@ -12,7 +12,7 @@ from io import BytesIO
 
 import numpy as np
 
-from .skeletons import Skeleton, plain_name, side_of
+from .joints import Skeleton, plain_name, side_of
 
 # %% ../nbs/02_drawing.ipynb #4ab3e8fc
 _COLORS = {"left": "tab:blue", "right": "tab:orange", "": "dimgray"}

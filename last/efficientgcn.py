@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .contract import SkeletonModel
 from .graphs import hop_distance
+from .joints import Skeleton
 from last.peers import (
     BatchNorm2d,
     make_shortcut,
@@ -23,7 +24,6 @@ from last.peers import (
     take_shortcut,
     time_mean2d,
 )
-from .skeletons import Skeleton
 
 # %% ../nbs/26_efficientgcn.ipynb #53366346
 def velocities(

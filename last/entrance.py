@@ -14,8 +14,8 @@ import numpy as np
 
 from .core import EmptyClipError, ParseError
 from .joint_maps import map_joints, turn_up
+from .joints import Skeleton
 from .parsing import Clip
-from .skeletons import Skeleton
 
 # %% ../nbs/04_entrance.ipynb #109c1743
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from .drawing import draw_pose, move_pose, set_limits
+from .joints import Skeleton
 from .moving import FRAMES, save_gif, shorten, turned
 from .runs import Run
 from .scores import Scores
-from .skeletons import Skeleton
 
 # %% ../nbs/54_features.ipynb #6dca007a
 def describe_clips(

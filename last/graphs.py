@@ -8,7 +8,7 @@ __all__ = ['hop_distance', 'partition']
 # %% ../nbs/02_graphs.ipynb #1eae1447
 import numpy as np
 
-from .skeletons import Skeleton
+from .joints import Skeleton
 
 # %% ../nbs/02_graphs.ipynb #dcc13a0a
 def hop_distance(

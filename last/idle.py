@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .joints import Skeleton
 from .preprocessing import take_frames
-from .skeletons import Skeleton
 
 # %% ../nbs/09_idle.ipynb #7961fc20
 ROOT_SWAY = 0.01  # heights of a body, standard deviation of the root along each axis

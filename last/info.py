@@ -16,8 +16,8 @@ import numpy as np
 from tyro.conf import Positional
 
 from .core import Command
+from .joints import Skeleton, plain_name
 from .preparation import PrepareConfig, prepare
-from .skeletons import Skeleton, plain_name
 from .store import Store
 
 # %% ../nbs/09_info.ipynb #aa0f3e94

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .contract import SkeletonModel
 from .ctrgcn import MultiScaleTemporal
+from .joints import Skeleton
 from last.peers import (
     BatchNorm2d,
     Unit,
@@ -21,7 +22,6 @@ from last.peers import (
     per_joint,
     take_shortcut,
 )
-from .skeletons import Skeleton
 
 # %% ../nbs/24_infogcn.ipynb #2c6a35ef
 class AttentionGraph(nn.Module):

@@ -20,11 +20,11 @@ from .causal import CausalBlock, CausalLAST
 from .causal_input import window_moments
 from .contract import SkeletonModel
 from .inspection import inspect_blocks
+from .joints import Skeleton, plain_name, side_of
 from .model import LAST
 from .normalization import collate, seen_joints
 from .pipeline import STEP, Pipeline
 from .preprocessing import sample, to_body
-from .skeletons import Skeleton, plain_name, side_of
 
 # %% ../nbs/52_interpretation.ipynb #fa1743d2
 @dataclass

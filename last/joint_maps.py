@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from .skeletons import Skeleton, plain_name
+from .joints import Skeleton, plain_name
 
 # %% ../nbs/02_joint_maps.ipynb #46c5ee6c
 _WAYS: dict[str, tuple[tuple[str, ...], ...]] = {

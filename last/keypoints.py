@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from .core import ParseError
-from .skeletons import Skeleton, get_skeleton
+from .joints import Skeleton
+from .skeletons import get_skeleton
 
 # %% ../nbs/65_keypoints.ipynb #445c159f
 COUNTS = {25: "body25", 18: "openpose18", 17: "coco17", 26: "coco17", 133: "coco17", 136: "coco17"}

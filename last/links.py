@@ -15,9 +15,9 @@ from torch import Tensor
 from .causal import CausalLAST
 from .drawing import draw_pose
 from .inspection import inspect_blocks
+from .joints import Skeleton
 from .model import LAST
 from .runs import Run
-from .skeletons import Skeleton
 
 # %% ../nbs/53_links.ipynb #5eecde77
 @dataclass

@@ -17,9 +17,9 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from .agcn import AGCN, FlatLinear
 from .contract import BatchNorm, SkeletonModel, masked
 from .folding import FoldedNorm, fold_graph
+from .joints import Skeleton
 from .linear_attention import LinearAttention, SoftmaxAttention
 from .presets import PRESETS, LASTConfig, preset
-from .skeletons import Skeleton
 from .tsm import temporal_shift, temporal_shifts
 
 # %% ../nbs/15_model.ipynb #7ca25191

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from .drawing import draw_pose, mark_joints, move_marks, move_pose, set_limits
+from .joints import Skeleton
 from .runs import Run
-from .skeletons import Skeleton
 
 # %% ../nbs/33_moving.ipynb #0319693f
 AZIMUTH = 30  # degrees between the shoulder line and the picture

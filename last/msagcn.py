@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import SkeletonModel
+from .joints import Skeleton
 from last.peers import (
     BatchNorm2d,
     Unit,
@@ -25,7 +26,6 @@ from last.peers import (
     take_shortcut,
     time_mean2d,
 )
-from .skeletons import Skeleton
 
 # %% ../nbs/25_msagcn.ipynb #3d322a13
 class RunningMean(nn.Module):

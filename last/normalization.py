@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .skeletons import Skeleton
+from .joints import Skeleton
 
 # %% ../nbs/07_normalization.ipynb #27c72b57
 def collate(

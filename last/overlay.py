@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .core import write_atomic
-from .skeletons import Skeleton, side_of
+from .joints import Skeleton, side_of
 
 # %% ../nbs/66_overlay.ipynb #e180ec24
 Names = list[tuple[str, float]]  # names and probabilities, the likeliest first

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from .contract import SkeletonModel
 from .graphs import hop_distance
-from .skeletons import Skeleton, get_skeleton
+from .joints import Skeleton
+from .skeletons import get_skeleton
 
 # %% ../nbs/20_peers.ipynb #b99f4ae7
 def toy_batch(

@@ -24,9 +24,9 @@ from last.augmentation import (
 )
 from .causal_input import from_room, to_room, window_moments
 from .idle import untrimmed_windows
+from .joints import Skeleton
 from .normalization import collate, seen_joints
 from .preprocessing import PreprocessConfig, make_stream, sample, take_frames, to_body
-from .skeletons import Skeleton
 from .webcam import through_webcam
 
 STEP = 8  # blocks of causal input have a multiple of so many frames

@@ -22,10 +22,11 @@ import numpy as np
 
 from .core import ParseError
 from .joint_maps import turn_up
+from .joints import Skeleton
 from .keypoints import KEYPOINT_FORMATS, read_keypoints
 from .pictures import PictureConfig, open_pictures
 from .placement import Placement
-from .skeletons import Skeleton, get_skeleton
+from .skeletons import get_skeleton
 from .tracking import Person, Tracker
 
 # %% ../nbs/71_pose.ipynb #de6f059b

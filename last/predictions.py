@@ -14,9 +14,9 @@ import numpy as np
 
 from .core import ParseError
 from .events import ActionSpotter, Event
+from .joints import Skeleton
 from .overlay import Names
 from .pose import Sight
-from .skeletons import Skeleton
 from .watchers import Watcher, fit_joints
 
 # %% ../nbs/73_predictions.ipynb #9a120a20

@@ -25,9 +25,10 @@ from .entrance import Entrance, Reader
 from .files import Sources, find_files, source_of
 from .folders import free_for_store, recover
 from .joint_maps import joint_map, target_skeleton, turn_up
+from .joints import Skeleton
 from .parsing import Clip
 from .parts import find_pieces, parse_parts, read_back
-from .skeletons import Skeleton, get_skeleton
+from .skeletons import get_skeleton
 from .store import Store, join_pieces, number_classes, write_store
 
 # %% ../nbs/08_preparation.ipynb #e0bdb54f

@@ -13,8 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .joints import Skeleton
 from .normalization import Center, Scale, fill_gaps, normalize, z_up, zero_lost_scores
-from .skeletons import Skeleton
 
 # %% ../nbs/08_preprocessing.ipynb #a10b8eb0
 def valid_span(mask: Tensor) -> tuple[Tensor, Tensor]:  # (N, T, M) -> (N,), (N,)

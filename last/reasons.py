@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from .datasets import NOTHING
+from .joints import Skeleton
 from .overlay import write_film
 from .pose import Sight
 from .predict import overlay_frames
 from .predictions import Prediction, find_actions
-from .skeletons import Skeleton
 from .watchers import Watcher, at_rate, even_frames, fit_joints
 
 # %% ../nbs/76_reasons.ipynb #f00d2e30

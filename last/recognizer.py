@@ -17,8 +17,8 @@ import numpy as np
 from scipy.special import softmax
 
 from .core import config_from_dict, find_run
+from .joints import Skeleton
 from .onnx_files import onnx_session
-from .skeletons import Skeleton
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

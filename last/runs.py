@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from .checksums import LISTING, check_listed, read_listing
 from .contract import SkeletonModel
 from .core import config_from_dict, environment, find_run
+from .joints import Skeleton
 from .pipeline import PIPELINE_VERSION, Pipeline
 from .preprocessing import PreprocessConfig
-from .skeletons import Skeleton
 from .store import Store
 from .zoo import build_model, network_version
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from .hdm05 import ACTIONS, CREDIT, RATE, read_pack
+from .joints import Skeleton, plain_name, side_of
 from .moving import turned
 from .overlay import on_canvas
 from .pose import Shot, Sight
 from .puppet import CLASSES
-from .skeletons import Skeleton, get_skeleton, plain_name, side_of
+from .skeletons import get_skeleton
 from .sources import can_become
 from .synthetic import Capsule, film, paint, perform
 
@@ -100,7 +101,7 @@ def actor(*words: str) -> Sample:
 
     import torch
 
-    from last.spotting import make_stream
+    from last.simulated_streams import make_stream
 
     generator = torch.Generator().manual_seed(0)
     pause = (1.0, 1.5)  # seconds

@@ -11,10 +11,10 @@ import json
 
 import numpy as np
 
+from .joints import plain_name, side_of
 from .moving import turned
 from .predictions import Prediction
 from .reasons import Moment, Reason, Result
-from .skeletons import plain_name, side_of
 
 # %% ../nbs/77_scenes.ipynb #f281eabf
 def cost(prediction: Prediction, sample: bool) -> str:

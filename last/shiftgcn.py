@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .joints import Skeleton
 from last.peers import (
     BatchNorm2d,
     TenUnits,
@@ -19,7 +20,6 @@ from last.peers import (
     per_joint,
     take_shortcut,
 )
-from .skeletons import Skeleton
 
 # %% ../nbs/22_shiftgcn.ipynb #c5ea3a90
 def shift_joints(

@@ -11,8 +11,8 @@ import torch
 
 from .causal_input import BONES, mean_bone
 from .idle import JOIN, ease, sway
+from .joints import Skeleton
 from .normalization import fill_gaps
-from .skeletons import Skeleton
 
 # %% ../nbs/64_simulated_streams.ipynb #7c025193
 def end_poses(

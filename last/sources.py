@@ -14,10 +14,11 @@ import numpy as np
 
 from .core import EmptyClipError, ParseError
 from .joint_maps import joint_map
+from .joints import Skeleton
 from .overlay import on_canvas
 from .parsing import bodies_to_persons, read_ntu_bodies
 from .pose import PoseConfig, Shot, Sight, unmirror_joints, watch_people
-from .skeletons import SKELETONS, Skeleton, get_skeleton
+from .skeletons import SKELETONS, get_skeleton
 
 # %% ../nbs/72_sources.ipynb #ea85ac0d
 CLIPS = (".npy", ".skeleton")

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .core import find_run
+from .joints import Skeleton
 from .recognizer import open_file
-from .skeletons import Skeleton
 
 # %% ../nbs/62_steppers.ipynb #4c5e9fea
 State = list[np.ndarray]

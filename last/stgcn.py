@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from .graphs import hop_distance
+from .joints import Skeleton
 from .peers import BatchNorm2d, TenUnits, Unit, make_shortcut, masked2d
-from .skeletons import Skeleton
 
 # %% ../nbs/21_stgcn.ipynb #ef16fd08
 def published_graphs(skeleton: Skeleton) -> np.ndarray:  # (3, V, V); A[k, i, j]: i reads j

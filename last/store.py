@@ -23,10 +23,11 @@ from .core import ParseError, cannot_write
 from .datasets import Dataset, get_dataset
 from .entrance import check_clip
 from .folders import check_files, folder_before, free_for_store, load_array, read_meta, recover
+from .joints import Skeleton
 from .parsing import Clip
 from .parts import COLUMNS, Piece, Rows, check_columns, pack, write_rows
 from .protocols import Index
-from .skeletons import Skeleton, get_skeleton
+from .skeletons import get_skeleton
 from .synthetic import TOY_CLASSES, toy_clip
 
 # %% ../nbs/07_store.ipynb #07b700a1

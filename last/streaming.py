@@ -19,8 +19,8 @@ from tyro.conf import Positional
 
 from .core import Command, write_atomic
 from .events import ActionSpotter, Event
+from .joints import Skeleton
 from .resampling import Resampler
-from .skeletons import Skeleton
 from .steppers import Stepper, open_stepper
 
 # %% ../nbs/63_streaming.ipynb #749db9a8

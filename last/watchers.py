@@ -16,9 +16,9 @@ import numpy as np
 
 from .core import find_run
 from .joint_maps import map_joints
+from .joints import Skeleton
 from .recognizer import Recognizer, load_folder, open_file, recognizer_of
 from .resampling import Resampler
-from .skeletons import Skeleton
 from .steppers import stepper_of
 from .streaming import StreamingRecognizer
 

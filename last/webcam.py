@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .skeletons import Skeleton
+from .joints import Skeleton
 
 # %% ../nbs/09_webcam.ipynb #959c0919
 TREMBLE = 0.005  # heights of a body per bone from the center, standard deviation in the picture

@@ -12,7 +12,8 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .skeletons import Skeleton, get_skeleton
+from .joints import Skeleton
+from .skeletons import get_skeleton
 
 if TYPE_CHECKING:
     from last.contract import SkeletonModel
@@ -48,12 +49,13 @@ def _builder(
 
     target = NETWORKS[first]
     if target == "model.LAST":
-        from last.model import LAST, preset
+        from last.model import LAST
+        from last.presets import preset
 
         return partial(LAST, preset(name))
     if target == "causal.CausalLAST":
         from last.causal import CAUSAL, CausalLAST
-        from last.model import preset
+        from last.presets import preset
 
         return partial(CausalLAST, preset(name, CAUSAL))
     if changes:

@@ -16,10 +16,10 @@ from last.causal_input import (
     to_room,
     window_moments,
 )
-from last.model import preset
 from last.normalization import collate
 from last.pipeline import Pipeline
 from last.preprocessing import PreprocessConfig
+from last.presets import preset
 from last.skeletons import SKELETONS, get_skeleton
 
 UTD = get_skeleton("utd20")

@@ -22,11 +22,11 @@ from last.export import (
     some_clips,
     verify_file,
 )
+from last.joints import Skeleton
 from last.onnx_files import onnx_bytes, onnx_session
 from last.preprocessing import PreprocessConfig
 from last.recognizer import feeds_of, joint_feed, logits_of_run
 from last.runs import load_run, load_weights
-from last.skeletons import Skeleton
 from last.store import Store, toy_store
 from last.training import TrainConfig, train
 

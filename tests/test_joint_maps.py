@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from last.joint_maps import describe_map, joint_map, map_joints, target_skeleton
-from last.skeletons import SKELETONS, get_skeleton, make_skeleton, side_of
+from last.joints import make_skeleton, side_of
+from last.skeletons import SKELETONS, get_skeleton
 
 CORE = get_skeleton("core15")
 NTU = get_skeleton("ntu25")
@@ -117,6 +118,6 @@ def test_own_skeletons_are_checked(joints, parents, message):
 def test_a_skeleton_travels_as_json(skeleton):
     import json
 
-    from last.skeletons import Skeleton
+    from last.joints import Skeleton
 
     assert Skeleton.from_dict(json.loads(json.dumps(skeleton.as_dict()))) == skeleton

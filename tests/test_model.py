@@ -7,18 +7,10 @@ import torch
 
 from last.contract import BatchNorm
 from last.cost import count_cost
+from last.folding import FoldedNorm
 from last.inspection import inspect_blocks
-from last.model import (
-    LAST,
-    PRESETS,
-    FoldedNorm,
-    LASTBlock,
-    LASTConfig,
-    drop_rows,
-    preset,
-    side_by_side,
-)
-from last.presets import override
+from last.model import LAST, LASTBlock, drop_rows, side_by_side
+from last.presets import PRESETS, LASTConfig, override, preset
 from last.skeletons import SKELETONS, get_skeleton
 from last.tsm import temporal_shift, temporal_shifts
 from last.zoo import build_model

@@ -10,9 +10,10 @@ from torch import nn
 from last.cli import main
 from last.contract import SkeletonModel
 from last.datasets import DATASETS, Dataset
+from last.joints import Skeleton
 from last.parsing import Clip, parse_name
 from last.protocols import split_by
-from last.skeletons import SKELETONS, Skeleton
+from last.skeletons import SKELETONS
 from last.store import Store
 from last.zoo import NETWORKS
 

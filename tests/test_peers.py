@@ -8,9 +8,10 @@ from torch import nn
 from last.ctrgcn import MultiScaleTemporal, PlainGraph
 from last.efficientgcn import distance_graphs, three_inputs
 from last.infogcn import InfoUnit
+from last.joints import Skeleton
 from last.msagcn import EdgeConv, family_graphs
 from last.peers import BatchNorm2d, masked2d, per_joint, spine_tree, strided, time_mean2d
-from last.skeletons import SKELETONS, Skeleton, get_skeleton
+from last.skeletons import SKELETONS, get_skeleton
 from last.stgcn import STGCN, published_graphs
 from last.zoo import build_model
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from last.drawing import animate_clip, attribute, draw_clip, draw_pose, set_limits
 from last.graphs import hop_distance, partition
-from last.skeletons import SKELETONS, get_skeleton, parse_skeleton
+from last.joints import parse_skeleton
+from last.skeletons import SKELETONS, get_skeleton
 
 KINDS = ("last", "directed")
 every_skeleton = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)

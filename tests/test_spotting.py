@@ -17,8 +17,9 @@ from last.idle import sway, untrimmed_windows
 from last.normalization import collate
 from last.pipeline import Pipeline
 from last.preprocessing import PreprocessConfig
+from last.simulated_streams import make_stream
 from last.skeletons import get_skeleton
-from last.spotting import SpotConfig, answer_streams, make_stream, measure, segments, spot
+from last.spotting import SpotConfig, answer_streams, measure, segments, spot
 from last.store import Store, toy_store
 from last.streaming import StreamingRecognizer
 from last.training import TrainConfig, train

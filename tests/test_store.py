@@ -15,9 +15,10 @@ import last.store
 from last.core import ParseError
 from last.datasets import DATASETS
 from last.info import InfoConfig, describe, notes_about, open_store
+from last.joints import make_skeleton
 from last.parsing import Clip, read_ntu
 from last.preparation import PrepareConfig, prepare
-from last.skeletons import get_skeleton, make_skeleton
+from last.skeletons import get_skeleton
 from last.store import Store, toy_store, write_store
 from last.synthetic import TOY_CLASSES, ntu_text, sense, toy_clip
 

@@ -91,7 +91,7 @@ def test_every_parameter_has_a_gradient(name):
 
 def test_every_peer_has_a_paper():
     from last.causal import CAUSAL
-    from last.model import PRESETS
+    from last.presets import PRESETS
 
     assert set(NETWORKS) == {*PRESETS, *CAUSAL, *PAPERS}
 

@@ -25,8 +25,8 @@ from last.pose import PoseConfig
 from last.preparation import PrepareConfig, prepare
 from last.resampling import LONGEST_GAP
 from last.runs import Run, load_run, trained_on
+from last.simulated_streams import make_stream
 from last.skeletons import get_skeleton
-from last.spotting import make_stream
 from last.steppers import file_stepper
 from last.store import Store
 from last.streaming import FORGOTTEN
