@@ -113,11 +113,12 @@ def main(cfg: Config) -> int:
         interpreter, words = ROWS[name]
         with tempfile.TemporaryDirectory(dir=cfg.work) as work:
             row = try_row(interpreter, words, Path(work))
+            found[name] = row | {key: environment()[key] for key in ("last", "machine", "commit")}
+            write_json(out, {"rows": found})  # before the environment is removed: that takes long
 
-        print(f"{name}: {row['passed']} passed, {row['skipped']} skipped, {row['failed']} failed")
+        counts = ", ".join(f"{row[key]} {key}" for key in ("passed", "skipped", "failed"))
+        print(f"{name}: {counts}", flush=True)
         failed += row["failed"]
-        found[name] = row | {key: environment()[key] for key in ("last", "machine", "commit")}
-        write_json(out, {"rows": found})
 
     return 1 if failed else 0
 
