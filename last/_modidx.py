@@ -1306,6 +1306,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'last.runs.RunInfo.seed': ('runs.html#runinfo.seed', 'last/runs.py'),
                            'last.runs.config_file': ('runs.html#config_file', 'last/runs.py'),
                            'last.runs.describe_head': ('runs.html#describe_head', 'last/runs.py'),
+                           'last.runs.file_of_run': ('runs.html#file_of_run', 'last/runs.py'),
                            'last.runs.fit_head': ('runs.html#fit_head', 'last/runs.py'),
                            'last.runs.known_classes': ('runs.html#known_classes', 'last/runs.py'),
                            'last.runs.load_run': ('runs.html#load_run', 'last/runs.py'),

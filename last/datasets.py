@@ -6,6 +6,7 @@
 __all__ = ['HDM05_PROTOCOLS', 'NOTHING', 'NTU_CLASSES', 'DATASETS', 'Dataset', 'get_dataset', 'label_flip']
 
 # %% ../nbs/06_datasets.ipynb #e13b2b39
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -235,7 +236,8 @@ def label_flip(
     number = {name: i for i, name in enumerate(classes)}
     partners = {}
     for name, i in number.items():
-        mirrored = " ".join(_SIDES.get(word, word) for word in name.split(" "))
+        words = re.split("([ _])", name)
+        mirrored = "".join(_SIDES.get(word, word) for word in words)
         if mirrored != name and mirrored in number:
             partners[i] = number[mirrored]
     return partners

@@ -228,6 +228,7 @@ def test_flips_swap_left_and_right_of_utd_mhad():
 
 def test_a_class_without_a_mirrored_partner_stays():
     assert label_flip(["raise left hand", "left", "bow", "right", "leftover"]) == {1: 3, 3: 1}
+    assert label_flip(["wave_left", "wave_right"]) == {0: 1, 1: 0}
 
 
 @pytest.mark.parametrize("row", DATASETS.values(), ids=list(DATASETS))
