@@ -90,7 +90,7 @@ def _stgcn_labels(path: Path, n: int) -> tuple[list[str], list[int]]:
         raise ParseError(f"{path}: expected (names, labels) of {n} clips")
     return names, labels
 
-
+# %% ../nbs/04_array_formats.ipynb #ed83e18b
 def read_stgcn(
     path: str | Path,  # data .npy (N, C, T, V, M)
     labels: str | Path | None = None,  # pickle (names, labels); default: *_label.pkl beside it
@@ -210,7 +210,7 @@ def _pyskl_parts(splits: dict, split: str, path: Path) -> dict[str, str]:
 
     return part_of
 
-
+# %% ../nbs/04_array_formats.ipynb #b3408869
 def read_pyskl(
     path: str | Path,  # .pkl with `annotations`, and `split` (name -> list of clip names)
     split: str = "xsub",  # <split>_train and <split>_val (or _test); "" for plain train and val

@@ -205,7 +205,7 @@ def random_maps(
     amounts = torch.stack(entries, 1) * chance(n, cfg.shear_p, like, g)[:, None]
     return shear(amounts) @ rotation(angles)
 
-
+# %% ../nbs/09_augmentation.ipynb #1081a58b
 def augment(
     x: Tensor,  # (N, C, T, V, M), normalized, z up
     mask: Tensor,  # (N, T, M) bool

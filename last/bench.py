@@ -217,7 +217,7 @@ def prepare_all(
 
     return runs
 
-
+# %% ../nbs/64_bench.ipynb #76589127
 def time_entries(entries: list[dict], cfg: BenchConfig) -> None:
     "Add latencies: for each number of threads and clips and each backend, all networks in turns."
     skeleton = get_skeleton(cfg.skeleton)

@@ -109,7 +109,7 @@ def lost_process(error: BaseException) -> str:
             return _OTHER
     return ""
 
-
+# %% ../nbs/30_checkpoints.ipynb #714b1df6
 class Safe:
     "The state after the last whole epoch, for a training that is interrupted in the next one."
 

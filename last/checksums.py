@@ -149,7 +149,7 @@ def check_seal(
     if is_sealed(data) and hashlib.sha256(data[:-64]).hexdigest().encode() != data[-64:]:
         raise ParseError(f"{path}: is damaged, its checksum does not fit")
 
-
+# %% ../nbs/01_checksums.ipynb #42e5221d
 def save_npz(path: str | Path, **arrays: np.ndarray) -> None:
     "np.savez with a checksum, completely or not at all."
     buffer = io.BytesIO()
@@ -178,7 +178,7 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
         raise ParseError(f"{path}: is damaged, it ends within its checksum")
     return arrays
 
-
+# %% ../nbs/01_checksums.ipynb #effe6641
 def save_npy(path: str | Path, array: np.ndarray) -> None:
     "np.save with a checksum, completely or not at all."
     buffer = io.BytesIO()

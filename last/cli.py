@@ -247,7 +247,7 @@ class Terminated(KeyboardInterrupt):
 
 _INTERRUPTED = {KeyboardInterrupt: ("interrupted", 130), Terminated: ("terminated", 143)}
 
-
+# %% ../nbs/90_cli.ipynb #00ffacc1
 @contextmanager
 def heed_sigterm() -> Iterator[None]:
     "Let SIGTERM end a command as Ctrl-C does, so that it saves what it has."

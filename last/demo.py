@@ -150,7 +150,7 @@ def answer(source: str, cfg: DemoConfig, tell: Callable) -> list:  # what the pa
     names = gr.update(visible=moment is not None, value=shown)
     return [gr.update(visible=True), text, stage, names]
 
-
+# %% ../nbs/78_demo.ipynb #be342747
 def build_page(cfg: DemoConfig) -> "gradio.Blocks":
     "The page, not yet open."
     import gradio as gr

@@ -226,7 +226,7 @@ class EfficientBranch(nn.Module):
 
         return x
 
-
+# %% ../nbs/26_efficientgcn.ipynb #4afad625
 class EfficientGCN(SkeletonModel):
     "EfficientGCN-B0 (Song et al., TPAMI 2022)."
 

@@ -92,7 +92,7 @@ def _reason(path: Path, error: Exception) -> str:
 
     return str(error).removeprefix(f"{path}:").removeprefix(str(path)).strip()
 
-
+# %% ../nbs/04_entrance.ipynb #f20a2d11
 def read_files(
     paths: list[Path],
     reader: Reader,

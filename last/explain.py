@@ -151,7 +151,7 @@ def hold_joints(
 
     return np.stack(found)
 
-
+# %% ../nbs/55_explain.ipynb #645fdc51
 def explain_clip(
     run: Run,
     clip: Clip,

@@ -263,7 +263,7 @@ def check_settings(cfg: ExportConfig) -> None:
             "write somewhere else, or its weights could be overwritten"
         )
 
-
+# %% ../nbs/62_export.ipynb #067e9aea
 def build_step(
     run: Run,
     cfg: ExportConfig,
@@ -337,7 +337,7 @@ def write_files(
     described = add_metadata(file, facts)
     write_atomic(out, lambda path: path.write_bytes(described))
 
-
+# %% ../nbs/62_export.ipynb #d505f0ae
 def export(cfg: ExportConfig) -> dict:
     "Build a file, check it, write it; returns what was written and how it compares."
     check_settings(cfg)

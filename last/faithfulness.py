@@ -68,7 +68,7 @@ def occlusion(
 
     return fall
 
-
+# %% ../nbs/53_faithfulness.ipynb #07057580
 def exact_map(model, x, mask, labels):
     return to_input(contributions(model, x, mask, labels).values, x.shape[2])
 
@@ -192,7 +192,7 @@ class Areas:
             joints, _ = curves(model, x, mask, label, whole_joints(values))
         return Areas(deleted.mean().item(), inserted.mean().item(), joints.mean().item())
 
-
+# %% ../nbs/53_faithfulness.ipynb #6a4c0942
 def measure_clip(
     run: Run,
     clip: np.ndarray,  # (M, T, V, C) of a store
@@ -263,7 +263,7 @@ def gains(
         "joints": column(chance, "joints") - column(name, "joints"),
     }
 
-
+# %% ../nbs/53_faithfulness.ipynb #14bd60b8
 def summarize(
     clips: list[dict],  # of `measure_clip`
     labels: np.ndarray,  # (clips,)

@@ -153,7 +153,7 @@ def hardest_pairs(
 
     return sorted(pairs, key=lambda pair: -pair.belief)[:count]
 
-
+# %% ../nbs/54_features.ipynb #d0fc5170
 def draw_side_by_side(
     clips: list[np.ndarray],  # each (M, T, V, C) of a store
     titles: list[str],

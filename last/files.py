@@ -52,7 +52,7 @@ def _walk(folder: Path, seen: set[str], broken: list) -> Iterator[Path]:
         else:
             broken.append((path, "a link that leads nowhere"))
 
-
+# %% ../nbs/03_files.ipynb #b714d47e
 def find_files(
     root: str | Path,  # folder to search, with all that is below it
     pattern: str,  # of file names, such as `*.skeleton`; case does not matter
@@ -136,7 +136,7 @@ class Sources:
             raise ValueError(f"{now.names[np.flatnonzero(kept & ~same)[0]]} has changed since")
         return rows
 
-
+# %% ../nbs/03_files.ipynb #3f33e3ef
 def source_of(
     settings: list,
     sources: Sources | None = None,

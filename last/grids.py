@@ -92,7 +92,7 @@ def check_run_settings(name: str, settings: dict, grid: Grid) -> None:
     build_model(cfg.model, "ntu25", 2, cfg.pre.channels)
     check_teachers(name, settings, grid)
 
-
+# %% ../nbs/50_grids.ipynb #d17b037d
 def check_grid(grid: Grid) -> None:
     "An error that says what cannot be run."
     if not grid.rows or not grid.sets:

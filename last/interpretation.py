@@ -124,7 +124,7 @@ def class_logits(
     nothing = labels == logits.shape[1] - 1  # the gate speaks for the actions, against `nothing`
     return torch.where(nothing, -logit, logit)
 
-
+# %% ../nbs/52_interpretation.ipynb #a76d0005
 @dataclass
 class Contributions:
     "A logit, taken apart: `constant` + the sum of `values` = `logit`."

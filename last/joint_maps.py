@@ -56,7 +56,7 @@ def _ways(place: str) -> tuple[tuple[str, ...], ...]:
 
     return _WAYS.get(place, ())
 
-
+# %% ../nbs/02_joint_maps.ipynb #7b841500
 def _find(
     place: str,  # plain name
     names: list[str],  # plain names of the source's joints
@@ -119,7 +119,7 @@ def target_skeleton(
         return target
     return replace(target, name=f"{target.name}-{source.dims}d", dims=source.dims)
 
-
+# %% ../nbs/02_joint_maps.ipynb #7e826971
 def map_joints(
     points: np.ndarray,  # (..., V, C) of the source; NaN where a joint is lost
     source: Skeleton,

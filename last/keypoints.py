@@ -91,7 +91,7 @@ def alphapose_people(data: Any, where: str) -> Frames:
         frames.setdefault(numbers[str(entry["image_id"])], []).append(person)
     return frames
 
-
+# %% ../nbs/65_keypoints.ipynb #d29b82a4
 def mmpose_people(data: Any, where: str) -> Frames:
     "All frames of MMPose, or one picture."
     data = data["instance_info"] if isinstance(data, dict) else data

@@ -223,7 +223,7 @@ def read_facts(path: Path, sections: dict, section: str, keys: tuple[str, ...]) 
 
     return facts
 
-
+# %% ../nbs/04_kinematics.ipynb #b7b6e09d
 def read_hierarchy(path: Path, sections: dict, bones: dict[str, Bone]) -> dict[str, str]:
     "The parent of every bone."
     parents: dict[str, str] = {}
@@ -417,7 +417,7 @@ def read_bvh_table(
 
     return np.stack(rows), 1 / seconds
 
-
+# %% ../nbs/04_kinematics.ipynb #85ad27ad
 def read_bvh(
     path: str | Path,
     meters: float = 0.01,  # of one file unit

@@ -167,7 +167,7 @@ def _foreign_in_node(node: bytes, depth: int) -> set[str]:
 _KNOWN = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # what onnxruntime itself brings
 _OWN_OPERATORS = {f"operators of {name!r}" for name in _KNOWN}
 
-
+# %% ../nbs/60_onnx_files.ipynb #befdaeea
 def check_onnx(
     file: bytes | str,  # the file itself, or its path
 ) -> None:

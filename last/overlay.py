@@ -56,7 +56,7 @@ def draw_answers(
     note = note if rows else f"nobody   {note}"
     draw.text((0.3 * line, (len(rows) + 0.3) * line), note, (200, 200, 200), font)
 
-
+# %% ../nbs/66_overlay.ipynb #4ac8a138
 def draw_frame(
     picture: np.ndarray | None,  # (H, W, 3) uint8; None: a dark canvas
     images: np.ndarray,  # (M, V, 2) pixels

@@ -71,7 +71,7 @@ def read_lines(
 
     return lines
 
-
+# %% ../nbs/02_parsing.ipynb #b10387ea
 class _LineReader:
     "Steps through lines and says where it is when something is wrong."
 
@@ -364,7 +364,7 @@ def _is_short(body: Body) -> bool:
 def _is_wide(body: Body) -> bool:
     return _wide_frames(body).mean() >= _MOSTLY
 
-
+# %% ../nbs/02_parsing.ipynb #f6a63e4f
 def clean_bodies(
     bodies: list[Body],  # of one clip
 ) -> list[Body]:

@@ -147,7 +147,7 @@ def folder_pictures(path: Path, cfg: PictureConfig) -> Pictures:
             raise ParseError(f"{file}: {picture.size} pixels, the first picture has {size}")
         yield i / cfg.fps, np.array(picture)
 
-
+# %% ../nbs/70_pictures.ipynb #12d18098
 def camera_pictures(source: str, cfg: PictureConfig) -> Pictures:
     "What a webcam (by its number) or a network camera (by its address) shows, as it comes."
     cv2 = _need("cv2")

@@ -111,7 +111,7 @@ def mediapipe_pose() -> Any:
 
     return pose
 
-
+# %% ../nbs/71_pose.ipynb #d9b83f62
 class MediaPipe:
     "Finds one person per picture, with 33 joints."
 
@@ -196,7 +196,7 @@ ESTIMATORS: dict[str, Estimator] = {
     },
 }
 
-
+# %% ../nbs/71_pose.ipynb #7cb53108
 def choose_estimator(source: str, name: str = "") -> Estimator:
     "The row of the table that is asked for, or that fits the source."
     path = Path(source)

@@ -130,7 +130,7 @@ def _other_store(cfg: PrepareConfig, why: str = "") -> FileExistsError:
     remedy = "remove it or choose another --out"
     return FileExistsError(f"{cfg.out}: holds a store of other files or settings{why}; {remedy}")
 
-
+# %% ../nbs/08_preparation.ipynb #4e0f1188
 def _rows_before(
     cfg: PrepareConfig,
     store: Store | None,

@@ -43,7 +43,7 @@ class Index:
         "The index of some clips."
         return Index(**{f.name: getattr(self, f.name)[clips] for f in fields(self)})
 
-
+# %% ../nbs/04_protocols.ipynb #9b6dfe76
 def index_from_names(
     names: Iterable[str],  # of clips
     pattern: str = NTU_NAME,  # what the names mean, see `parse_name`
@@ -246,7 +246,7 @@ def whole_subjects(
 
     return mask
 
-
+# %% ../nbs/04_protocols.ipynb #046b3624
 def _given_val(one_in: int) -> Mask:
     "The clips marked `val`; without any, whole subjects; where these are not known, by a hash."
 

@@ -235,7 +235,7 @@ def recognizer_of(
     answer = answer_joints if facts["input"] == "joints" else answer_skeletons
     return Recognizer(json.loads(facts["classes"]), skeleton, answer, int(facts["persons"]))
 
-
+# %% ../nbs/61_recognizer.ipynb #4d68fd00
 def load_file(
     path: Path,  # file of `export`
 ) -> Recognizer:

@@ -306,7 +306,7 @@ def result_line(found: dict) -> str:  # of a result's metrics
     top1 = f"top-1 {found['top1']:.2f} % (95 % interval {low:.1f} to {high:.1f} %)"
     return f"{clips - right} of {clips} clips wrong: {top1}"
 
-
+# %% ../nbs/34_report.ipynb #1f07e934
 def result_section(result: dict, parts: list[str]) -> str:
     "Who was recognized, and how often."
     found = result["metrics"]

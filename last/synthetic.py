@@ -189,7 +189,7 @@ def capsules(
     found.append(Capsule(xyz[head, 2] - 0.12, pixels[head], pixels[head], radius, skin))
     return found
 
-
+# %% ../nbs/05_synthetic.ipynb #f5074aba
 def paint(
     image: np.ndarray,  # (height, width, 3) float, changed in place
     capsule: Capsule,

@@ -73,7 +73,7 @@ def check_request(cfg: TeachConfig, run: Run) -> None:
     if not isinstance(run.model.head, nn.Linear):
         raise ValueError(f"{cfg.run}: the head of {run.info.model} is no linear map")
 
-
+# %% ../nbs/81_teach.ipynb #1ce55d7e
 def new_samples(cfg: TeachConfig, run: Run, say: Callable[[str], Any]) -> list[Sample]:
     "The clips of the new action."
     if cfg.record:
@@ -109,7 +109,7 @@ def taught_before(path: Path, run: Run) -> list[Example]:
     names = [entry["class"] for entry in told for _ in entry["clips"]]
     return list(zip(clips, names, strict=True))
 
-
+# %% ../nbs/81_teach.ipynb #001482fd
 def write_taught(
     cfg: TeachConfig,
     run: Run,
@@ -175,7 +175,7 @@ def check_known(cfg: TeachConfig, run: Run, known: list[Example]) -> None:
             f"{cfg.run}: no clips of {some}; give the store of its training with --data"
         )
 
-
+# %% ../nbs/81_teach.ipynb #dc75207d
 def teach(cfg: TeachConfig, say: Callable[[str], Any] = print) -> Taught:
     "Take clips, teach the class, write the new run."
     run = load_run(cfg.run)

@@ -99,7 +99,7 @@ def verify_below(path: Path) -> Iterator[Verdict]:
         if not below.is_symlink() and (below.is_dir() or is_array):
             yield from verify_below(below)
 
-
+# %% ../nbs/08_verify.ipynb #bbc508a9
 @dataclass
 class VerifyConfig:
     "Read every byte of stores, runs and score files, and say what is whole."

@@ -91,7 +91,7 @@ def _read_with_decord(path: str, rule: FrameRule, size: int, how: str) -> tuple[
     times = reader.get_frame_timestamp(range(n))[:, 0]
     return reader.get_batch(at_even_times(rule(n), times)).asnumpy(), n
 
-
+# %% ../nbs/41_video.ipynb #264fb05f
 def _times_with_av(path: str) -> np.ndarray:  # (n,) seconds; NaN where the file has none
     "When each frame begins, without decoding any."
     import av

@@ -248,7 +248,7 @@ def _show_queries(cfg: VideoLogitsConfig, report: QueryReport) -> list[str]:
 
     return lines
 
-
+# %% ../nbs/46_video_logits.ipynb #772a2b72
 def _show_check(check: LogitsCheck) -> list[str]:
     "What is broken, what is missing, and how good the answers are."
     lines = []
