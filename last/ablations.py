@@ -103,7 +103,7 @@ def run_settings(cfg: AblateConfig, grid: Grid, run: OneRun) -> TrainConfig:
 
     return config_from_dict(kind_of_run(settings), settings)
 
-
+# %% ../nbs/52_ablations.ipynb #a63dfe08
 def missing_teacher(settings: TrainConfig) -> str:
     "The first file that a row learns from and that is not there; empty if all are."
     runs = [str(Path(run) / "last.safetensors") for run in getattr(settings, "teachers", [])]
@@ -163,7 +163,7 @@ def drop_outdated(
     if config.is_file() and outdated(json.loads(config.read_text(encoding="utf-8"))):
         shutil.rmtree(folder)
 
-
+# %% ../nbs/52_ablations.ipynb #fdd854d2
 def one_run(cfg: AblateConfig, grid: Grid, run: OneRun) -> list[Path]:
     "Train and test one row with one seed; its result files, one per tested protocol."
     settings = run_settings(cfg, grid, run)
@@ -203,7 +203,7 @@ def planned_runs(cfg: AblateConfig, grid: Grid) -> list[OneRun]:
 
     return runs
 
-
+# %% ../nbs/52_ablations.ipynb #fc77959c
 def ablate(cfg: AblateConfig) -> list[Path]:
     "Run what is missing; the result files of all runs asked for."
     grid = load_grid(cfg.grid)

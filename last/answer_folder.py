@@ -163,7 +163,7 @@ def pack_answers(
         fingerprint=plan.store.fingerprint,
     )
 
-
+# %% ../nbs/45_answer_folder.ipynb #9607dcf7
 def verify_logits(
     out: Path,  # the folder of the answers
     plan: QueryPlan,

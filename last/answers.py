@@ -298,7 +298,7 @@ class RunLogitsReport:
     top1: float  # of the answers, in percent
     ece: float  # expected calibration error of the answers
 
-
+# %% ../nbs/40_answers.ipynb #3434444c
 def run_logits(cfg: RunLogitsConfig) -> RunLogitsReport:
     "Query runs and write the file; how good the teacher is, also as .json beside it."
     store = Store(cfg.data)

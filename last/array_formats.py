@@ -39,7 +39,7 @@ class Skipped:
     name: str
     reason: str
 
-
+# %% ../nbs/04_array_formats.ipynb #1361d7de
 def _numbers_of(name: str) -> dict[str, int]:
     "Subject, camera, setup and replication, where a clip has an NTU name."
     match = re.match(NTU_NAME, name)
@@ -136,7 +136,7 @@ def _class_of(target) -> int:
         raise ValueError(f"expected a one-hot label, found {target.sum():g} as its sum")
     return int(target.argmax())
 
-
+# %% ../nbs/04_array_formats.ipynb #72819241
 def read_ctrgcn(
     path: str | Path,  # .npz with x_train, y_train, x_test, y_test
     V: int = 25,  # joints

@@ -72,7 +72,7 @@ class CollateClips:
         raw, _ = collate(clips, self.persons)
         return raw, torch.tensor(labels), torch.tensor(numbers)
 
-
+# %% ../nbs/30_batches.ipynb #1837402d
 def batches_of(order: Sampler | None, batch: int) -> dict:
     "Arguments of a DataLoader: an order of clips is cut into batches, unless it has done so."
     if hasattr(order, "batch"):
@@ -118,7 +118,7 @@ def performances(index: Index, numbers: np.ndarray) -> np.ndarray | None:  # (N,
     known = index.subjects.any()  # otherwise every clip is one of its own
     return groups if known and groups.max() + 1 < len(groups) else None
 
-
+# %% ../nbs/30_batches.ipynb #0a7d1ca3
 def training_clips(
     cfg: Any,  # settings with data, protocol, part and fold
     store: Store,

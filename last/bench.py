@@ -262,7 +262,7 @@ def measured_size(entry: dict) -> tuple:
         settings["batches"],
     )
 
-
+# %% ../nbs/64_bench.ipynb #0884ca2f
 def merge_results(
     entries: list[dict],  # measured now
     cfg: BenchConfig,

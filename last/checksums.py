@@ -60,7 +60,7 @@ def _write_listing(folder: Path, found: dict[str, list[str]]) -> None:
     text = f"{body}\n# {_hash_text(body)}\n"
     write_atomic(folder / LISTING, lambda part: part.write_bytes(text.encode()))
 
-
+# %% ../nbs/01_checksums.ipynb #ce04586b
 def list_files(
     folder: str | Path,
     names: list[str],  # of files in it

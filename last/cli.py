@@ -131,7 +131,7 @@ def take_config(args: list[str]) -> tuple[str, list[str]]:
 # commands whose --model is no row of `NETWORKS`
 OTHER_MODELS = ("teacher-finetune", "predict", "live", "demo")
 
-
+# %% ../nbs/90_cli.ipynb #b6993b8d
 def parse(
     name: str,  # of the command
     args: list[str],  # what follows it
@@ -168,7 +168,7 @@ def words_by_flag(args: list[str]) -> dict[str, list[str]]:
 
     return found
 
-
+# %% ../nbs/90_cli.ipynb #5f905589
 def check_early(name: str, args: list[str]) -> None:
     "Mistakes that can be seen without torch: paths that lead nowhere and names of no table."
     given = words_by_flag(args)
@@ -235,7 +235,7 @@ def explain(error: Exception) -> str:
 
     return text or type(error).__name__
 
-
+# %% ../nbs/90_cli.ipynb #7da00b8e
 def is_out_of_memory(error: RuntimeError) -> bool:
     "Does torch say that memory is short?"
     return any(words in str(error) for words in ("out of memory", "can't allocate memory"))

@@ -60,7 +60,7 @@ def compare(results: dict, clips: str, row: str, base: str) -> dict | None:
     entry |= dict(pairs=len(shared), difference=difference, low=low, high=high)
     return entry | dict(verdict=verdict(low, high, len(shared)))
 
-
+# %% ../nbs/51_comparisons.ipynb #bcf08aea
 def ablation_rows(folder: str | Path, grid: Grid) -> list[dict]:
     "Every row of a grid on every tested set, run or not."
     results = collect(folder)

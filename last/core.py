@@ -202,7 +202,7 @@ def _cpu_info() -> dict[str, str]:
 
     return info
 
-
+# %% ../nbs/00_core.ipynb #fd7ccaf1
 def cpu_name() -> str:
     "The processor's name and its instructions for small numbers (Linux; elsewhere the name alone)."
     info = _cpu_info()

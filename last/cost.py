@@ -129,7 +129,7 @@ def process_memory(field: str) -> int:  # bytes
 
     raise ValueError(f"/proc/self/status: expected a field {field}, found none")
 
-
+# %% ../nbs/50_cost.ipynb #74b8175a
 def memory_rise(name: str, skeleton: str, classes: int, T: int, M: int) -> int:  # bytes
     "How much building a network and classifying one clip adds to this process (Linux)."
     V = get_skeleton(skeleton).V

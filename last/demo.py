@@ -210,7 +210,7 @@ class Doors:
         app = PlainTextResponse("not found", 404) if shut else self.app
         await app(scope, receive, send)
 
-
+# %% ../nbs/78_demo.ipynb #3d2c9b04
 def open_page(page: "gradio.Blocks", cfg: DemoConfig) -> None:
     "Answer on 127.0.0.1, from now on, in threads of their own."
     import gradio as gr

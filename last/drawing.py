@@ -74,7 +74,7 @@ def move_pose(
     for line, curve in zip(lines, _curves(pose, skeleton, [across, up])):
         line.set_data(*curve)
 
-
+# %% ../nbs/02_drawing.ipynb #8f4b4a4f
 def set_limits(
     axes,  # matplotlib axes, any number
     clip: np.ndarray,  # (..., V, C), every pose that will be drawn
@@ -137,7 +137,7 @@ def attribute(
         text = textwrap.fill(credit, len(credit) // rows + 8)  # rows of about the same length
         fig.supxlabel(text, x=0.99, ha="right", fontsize=72 * size / fig.dpi, color="0.5")
 
-
+# %% ../nbs/02_drawing.ipynb #5707bee4
 def draw_clip(
     clip: np.ndarray,  # (M, T, V, C); NaN where nothing was seen
     skeleton: Skeleton,

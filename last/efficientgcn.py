@@ -68,7 +68,7 @@ def distance_graphs(skeleton: Skeleton) -> np.ndarray:  # (3, V, V); A[k, i, j]:
     within = (hops <= 10).sum(1, keepdims=True)
     return np.stack([(hops == n) / within for n in range(3)]).astype(np.float32)
 
-
+# %% ../nbs/26_efficientgcn.ipynb #4f2b492c
 class DistanceGraph(nn.Module):
     "Graph convolution over the distance partition, norm, residual, SiLU."
 

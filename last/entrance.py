@@ -35,7 +35,7 @@ class Entrance:
             clip.points = map_joints(clip.points, self.source, self.target)
         return clip
 
-
+# %% ../nbs/04_entrance.ipynb #1f59ec8d
 def check_clip(
     clip: Clip,
     skeleton: Skeleton,

@@ -130,7 +130,7 @@ def confusion_list(
         for true, other, n in worst_confusions(scores, classes)
     ]
 
-
+# %% ../nbs/33_evaluation.ipynb #3ea1cc60
 def results_file(cfg: EvaluateConfig, protocol: str) -> Path:
     "Where the results go: into the run's folder, or beside us for weights that ship."
     if cfg.out:
@@ -160,7 +160,7 @@ def read_history(run: str | Path) -> list[dict] | None:
     check_listed(file)
     return json.loads(file.read_text(encoding="utf-8"))
 
-
+# %% ../nbs/33_evaluation.ipynb #1bfe9da0
 def evaluate(cfg: EvaluateConfig) -> dict:
     "Predict, measure, write; returns the result."
     device = pick_device(cfg.device)

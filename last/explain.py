@@ -123,7 +123,7 @@ class Explanation:
 HELD = 5  # joints that are held still, one after the other
 ORDERS = 50  # random orders beside it
 
-
+# %% ../nbs/55_explain.ipynb #47dfabc0
 def hold_joints(
     run: Run,
     clip: np.ndarray,  # (M, T, V, C)
@@ -196,7 +196,7 @@ class Neighbor:
     points: np.ndarray  # (M, T, V, C)
     likeness: float  # cosine, 1: the same direction
 
-
+# %% ../nbs/55_explain.ipynb #9a21fc3f
 def nearest_training(
     run: Run,
     clip: np.ndarray,  # (M, T, V, C)
@@ -253,7 +253,7 @@ def command_of(cfg: ExplainConfig) -> str:
 
     return shlex.join(parts)
 
-
+# %% ../nbs/55_explain.ipynb #e56736ed
 def verdict(found: Explanation, run: Run) -> str:
     "The answer in a sentence."
     classes, p = run.info.classes, found.probabilities

@@ -114,7 +114,7 @@ def rank_points(
     rank[order] = torch.arange(len(order), dtype=torch.float32)
     return (rank / valid.sum()).view(values.shape)
 
-
+# %% ../nbs/53_faithfulness.ipynb #0da3129d
 def curves(
     model: SkeletonModel,  # in eval mode
     x: Tensor,  # (1, C, T, V, M)

@@ -98,7 +98,7 @@ def agreement_per_clip(a: np.ndarray, b: np.ndarray, k: int = NEIGHBORS) -> np.n
     pairs = zip(nearest(standardize(a), k), nearest(standardize(b), k))
     return np.array([len(np.intersect1d(one, other)) / k for one, other in pairs])
 
-
+# %% ../nbs/54_features.ipynb #6e262331
 @dataclass
 class Shape:
     "What can be said of a network's features in numbers."

@@ -263,7 +263,7 @@ def _kinetics_people(frame: dict) -> list[np.ndarray]:
         people.append(np.c_[xy, score].astype(np.float32))
     return people
 
-
+# %% ../nbs/03_formats.ipynb #8a92c21c
 def read_kinetics(
     path: str | Path,  # one JSON file as distributed with ST-GCN
     persons: int = 2,  # M

@@ -55,7 +55,7 @@ def clip_of(
 def _skeleton_file(path: Path) -> AcclaimSkeleton:
     return read_asf(path)
 
-
+# %% ../nbs/05_hdm05.ipynb #c3b25496
 def read_hdm05(
     path: Path,  # an `.amc` file; its actor's `.asf` file lies beside it
 ) -> Clip:
@@ -95,7 +95,7 @@ def write_pack(
 
 PACK = files("last") / "hdm05_pack" / "hdm05.npz"
 
-
+# %% ../nbs/05_hdm05.ipynb #689e91e2
 def read_pack(
     path: str | Path = PACK,  # default: the pack that comes with the package
 ) -> list[Clip]:

@@ -48,7 +48,7 @@ def _head_note(poses: np.ndarray, skeleton: Skeleton) -> list[str]:
     remedy = "" if skeleton.dims == 2 else " (if not: `prepare --up=-y`, or another axis)"
     return [f"in {100 * below:.0f} % of poses the head is below the root: is y up?{remedy}"]
 
-
+# %% ../nbs/09_info.ipynb #6988230e
 def _zero_notes(poses: np.ndarray, skeleton: Skeleton) -> list[str]:
     "A line for each joint that is (0, 0, 0) in nearly all poses."
     share = (poses == 0).all(-1).mean(0)  # (V,)

@@ -235,7 +235,7 @@ def numbered(files: list[Path], folder: Path) -> dict[int, Path]:
             raise ParseError(f"{folder}: {both}; expected the files of one video")
     return frames
 
-
+# %% ../nbs/65_keypoints.ipynb #159c023c
 def _read_folder(folder: Path, name: str) -> tuple[str, Frames]:
     "One frame per file, or one file with all of them."
     files = keypoint_files(folder)
@@ -301,7 +301,7 @@ def _in_order(frames: Frames, path: Path) -> Iterator[People]:
     for number in range(first, end + 1):
         yield frames.get(number, [])
 
-
+# %% ../nbs/65_keypoints.ipynb #86e3d5c8
 def read_keypoints(
     path: str | Path,  # a JSON or .npz file, or a folder of JSON files
     fps: float = 30.0,  # frames per second; the files do not say

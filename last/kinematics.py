@@ -127,7 +127,7 @@ class AcclaimSkeleton:
     meters: float  # of one file unit
     degrees: bool
 
-
+# %% ../nbs/04_kinematics.ipynb #56c31d91
 def read_lines(path: Path) -> list[tuple[int, list[str]]]:
     "(line number, words) of all lines that say something; comments may be in Latin-1."
     if not path.is_file():

@@ -49,7 +49,7 @@ def links_of(
     attention = found["attention"].mean((1, 2)) if "attention" in found else None
     return Links(constant.mean(0), learned.mean(0), dynamic, attention)
 
-
+# %% ../nbs/53_links.ipynb #86ec092a
 def draw_links(
     ax,  # matplotlib axes
     pose: np.ndarray,  # (V, C), x to the right and y up

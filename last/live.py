@@ -121,7 +121,7 @@ def live(
         cv2.destroyAllWindows()
     return dict(frames=frames, seconds=spent)
 
-
+# %% ../nbs/74_live.ipynb #adc12f56
 def show_live(cfg: LiveConfig, result: dict[str, Any]) -> str:
     "What took how long."
     frames = max(result["frames"], 1)

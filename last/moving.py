@@ -44,7 +44,7 @@ def view(azimuth: float, tilt: float) -> np.ndarray:  # (3, 3)
     c, s = math.cos(tilt), math.sin(tilt)
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ turn
 
-
+# %% ../nbs/33_moving.ipynb #f5a34914
 def turned(
     clip: np.ndarray,  # (M, T, V, C) of a store
     skeleton: Skeleton,
@@ -243,7 +243,7 @@ def save_gif(
     options = dict(save_all=True, append_images=pictures[1:], duration=times, loop=0)
     pictures[0].save(path, "GIF", **options)
 
-
+# %% ../nbs/33_moving.ipynb #282d81fd
 def draw_moving(
     run: Run,
     clip: np.ndarray,  # (M, T, V, C) of a store

@@ -76,7 +76,7 @@ def balanced(examples: list[Example]) -> list[Example]:
         (clip, name) for clip, name in examples for _ in range(max(round(mean / counts[name]), 1))
     ]
 
-
+# %% ../nbs/80_new_class.ipynb #2168cc89
 def lessons(
     run: Run,
     examples: list[Example],

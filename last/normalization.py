@@ -268,7 +268,7 @@ def body_frame(
     usable = valid.any(1) & (size > 1e-4)
     return BodyFrame(origin, rotation, torch.where(usable, size, torch.ones_like(size)))
 
-
+# %% ../nbs/07_normalization.ipynb #5f887104
 def normalize(
     x: Tensor,  # (N, C, T, V, M), gaps filled, z up
     mask: Tensor,  # (N, T, M) bool

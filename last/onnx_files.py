@@ -134,7 +134,7 @@ def proto_fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
         yield key >> 3, view[at : at + size]
         at += size
 
-
+# %% ../nbs/60_onnx_files.ipynb #32a265fe
 def _foreign_in_graph(graph: bytes, depth: int = 0) -> set[str]:
     "External data and operator sets of a graph, also inside the branches of its nodes."
     if depth > 20:

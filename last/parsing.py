@@ -171,7 +171,7 @@ def _whole(
     x = (x >> 32) * 10_000 + (x & 0x00000000FFFFFFFF)
     return x[0] * 1e8 + x[1]
 
-
+# %% ../nbs/02_parsing.ipynb #99a3a1bb
 def _decimals(
     data: np.ndarray,  # (bytes,) uint8, ASCII, at least 16 of them before the first number
     starts: np.ndarray,  # (n,) where each number begins

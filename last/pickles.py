@@ -64,7 +64,7 @@ class _Array(np.ndarray):
         "Pickled again, for instance for another process, it is an array like any other."
         return np.asarray(self).__reduce_ex__(protocol)
 
-
+# %% ../nbs/01_pickles.ipynb #96c312fd
 def _empty_array(kind: object, shape: tuple, dtype: object) -> np.ndarray:
     "What every pickled array begins as; its shape and content follow."
     if kind is not _ARRAY or tuple(shape) != (0,):
@@ -116,7 +116,7 @@ class _ArraysOnly(pickle.Unpickler):
     def persistent_load(self, key: object) -> None:
         raise ParseError("refused: the pickle refers to something outside of itself")
 
-
+# %% ../nbs/01_pickles.ipynb #bab2c072
 def load_pickle(
     path: str | Path,
 ):  # lists, tuples, dicts, numbers, text, arrays

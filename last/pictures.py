@@ -81,7 +81,7 @@ def _check_complete(container: Any, stream: Any, n: int, seconds: float, path: P
         there = f"{seconds:.1f} of {promised:.1f} seconds are there"
         raise ParseError(f"{path}: cut short, {there}{TAKE}")
 
-
+# %% ../nbs/70_pictures.ipynb #8750a87c
 def video_pictures(path: Path, cfg: PictureConfig) -> Pictures:
     "The frames of a video; a ParseError says in one sentence what is wrong with the file."
     if not path.stat().st_size:

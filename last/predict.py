@@ -194,7 +194,7 @@ def check_request(cfg: PredictConfig) -> None:
         if name and Path(name).resolve() in read:
             raise ValueError(f"--{flag} {name}: this file is read, and would be overwritten")
 
-
+# %% ../nbs/74_predict.ipynb #f50f2302
 def predict(cfg: PredictConfig) -> Prediction:
     "Find people, name what they do, write what was asked for."
     check_request(cfg)

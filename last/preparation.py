@@ -208,7 +208,7 @@ def _describe(work: _Work) -> str:
     words += f"; the store will take about {store:.2f} GB, and {room:.2f} GB must be free while "
     return f"{words}it is written ({free:.1f} GB are)"
 
-
+# %% ../nbs/08_preparation.ipynb #a13e3d74
 def _check_room(work: _Work) -> None:
     "An error if the disk is too full to begin."
     _, room, free = _room(work)
@@ -274,7 +274,7 @@ def _check_names(root: Path, columns: list[dict[str, np.ndarray]]) -> None:
         found = f"{len(double)} clips are there twice, for instance {double[0]}"
         raise ParseError(f"{root}: {found}; point --root at one copy")
 
-
+# %% ../nbs/08_preparation.ipynb #5eef220f
 def _prepare_files(cfg: PrepareConfig, dataset: Dataset, report: Callable) -> None:
     "Parse a folder of one-clip files part by part, then join the parts."
     work = _Work(cfg, dataset, report)
@@ -349,7 +349,7 @@ def _prepare_array(cfg: PrepareConfig, dataset: Dataset, report: Callable) -> No
     classes = _class_names(clips, entrance.source)
     write_store(cfg.out, clips, entrance.target, classes, cfg.dataset, skipped, source)
 
-
+# %% ../nbs/08_preparation.ipynb #b41b8837
 def _take(clip: Clip | Skipped, entrance: Entrance, clips: list[Clip]) -> str:
     "Add a clip to the others, or say why not."
     if isinstance(clip, Skipped):

@@ -190,7 +190,7 @@ class PreprocessConfig:
     def channels(self) -> int:
         return 12 if self.causal or self.stream == "all" else 3
 
-
+# %% ../nbs/08_preprocessing.ipynb #1410735f
 def to_body(
     x: Tensor,  # (N, C, T, V, M), camera space, NaN where nothing was seen
     skeleton: Skeleton,

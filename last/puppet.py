@@ -243,7 +243,7 @@ def clap(pose: Pose, phase: Phase, person: Person) -> Pose:
 
     return pose
 
-
+# %% ../nbs/04_puppet.ipynb #ce00c8fc
 def punch(pose: Pose, phase: Phase, person: Person) -> Pose:
     "The fist is drawn back once and then goes forward, and the trunk turns with it."
     arm, forearm = f"{person.hand} arm", f"{person.hand} forearm"

@@ -68,7 +68,7 @@ class QueryPlan:
                 "or --features; choose another --out"
             )
 
-
+# %% ../nbs/44_query_plan.ipynb #8ade74ca
 def _check_coverage(assigned: np.ndarray) -> None:
     "An error or a warning if training clips have no network that may answer."
     lacking = int((assigned < 0).sum())

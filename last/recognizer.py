@@ -95,7 +95,7 @@ def one_person(
     "An array or tensor without its last axis, the persons, where there is only one."
     return a[..., 0] if pre.persons == 1 else a
 
-
+# %% ../nbs/61_recognizer.ipynb #4274fe5a
 def feeds_of(
     pipeline: "Pipeline",
     clips: list[np.ndarray],  # each (M, T, V, C)
@@ -208,7 +208,7 @@ def open_file(path: Path) -> tuple["InferenceSession", dict[str, str]]:
 
     return session, facts
 
-
+# %% ../nbs/61_recognizer.ipynb #e7cfa71d
 def recognizer_of(
     session: "InferenceSession",
     facts: dict[str, str],  # the file's metadata

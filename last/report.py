@@ -149,7 +149,7 @@ def time_of_clip(
 
     return 1000 * statistics.median(seconds[3:])  # the first ones warm up
 
-
+# %% ../nbs/34_report.ipynb #8247c64e
 def describe_cost(
     run: Run,
     folder: Path,  # of the run
@@ -233,7 +233,7 @@ def table(rows: dict) -> str:
     cells = [f"<tr><th>{escape(k)}<td>{escape(str(v))}" for k, v in rows.items()]
     return f"<table>{''.join(cells)}</table>"
 
-
+# %% ../nbs/34_report.ipynb #aaf90d8e
 def write_page(
     file: Path,
     title: str,
@@ -320,7 +320,7 @@ def result_section(result: dict, parts: list[str]) -> str:
     html = paragraph(" ".join(parts)) + paragraph(result_line(found), "result")
     return html + paragraph(f"{more}. {caution}", "small")
 
-
+# %% ../nbs/34_report.ipynb #ff229460
 def moving_section(
     run: Run,
     store: Store,

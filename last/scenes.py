@@ -44,7 +44,7 @@ def sentences(found: Result, reason: Reason | None, sample: bool) -> str:
         lines.append(f"{text} {before:.0f} % become {after:.0f} %.")
     return "\n\n".join([*lines, cost(prediction, sample)])
 
-
+# %% ../nbs/77_scenes.ipynb #c3e31f2c
 def bars(prediction: Prediction, moment: Moment) -> dict[str, float]:
     "The answer at the clearest moment."
     p = prediction.probabilities[moment.person, moment.answer]

@@ -71,7 +71,7 @@ def place_of(
     roots = pose[:, list(skeleton.root)].mean(1)  # (M, C)
     return roots[np.isfinite(roots).all(1).argmax()]
 
-
+# %% ../nbs/64_simulated_streams.ipynb #beaab507
 def make_stream(
     clips: list[np.ndarray],  # each (M, T, V, C), camera space
     labels: list[int],

@@ -58,7 +58,7 @@ def answers(
     evaluate(settings)
     return Scores.load(file)
 
-
+# %% ../nbs/66_smoke.ipynb #921d921d
 def smoke(cfg: SmokeConfig) -> SmokeResult:
     "Train a small network in a temporary folder and test it, on the device and on the CPU."
     device = pick_device(cfg.device)
@@ -114,7 +114,7 @@ def complaints(result: SmokeResult) -> list[str]:
         )
     return found
 
-
+# %% ../nbs/66_smoke.ipynb #27bf7435
 def smoked(cfg: SmokeConfig, result: SmokeResult) -> str:
     "What `smoke` prints; an error if something is wrong."
     if found := complaints(result):

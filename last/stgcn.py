@@ -81,7 +81,7 @@ class STGCNUnit(Unit):
         y = self.norm2(self.temporal(x), mask_out)
         return self.dropout(y)
 
-
+# %% ../nbs/21_stgcn.ipynb #0c0ab0ef
 class STGCN(TenUnits):
     "ST-GCN (Yan et al., AAAI 2018)."
 

@@ -59,7 +59,7 @@ def _write_files(work: Path, pieces: list[Piece], meta: dict, sources: dict | No
         names.append("sources.npz")
     list_files(work, names)
 
-
+# %% ../nbs/07_store.ipynb #29efe3f9
 def join_pieces(path: Path, pieces: list[Piece], meta: dict, sources: dict | None = None) -> None:
     "Write a store from packed clips (files are opened one at a time) and what else it should know."
     free_for_store(path)
@@ -116,7 +116,7 @@ def _open_points(path: Path, shape: tuple[int, int, int]) -> Rows:
         raise ParseError(f"{path.name}: expected {shape}, found {points.shape}")
     return points
 
-
+# %% ../nbs/07_store.ipynb #3941d9d6
 def open_files(
     path: Path,  # folder of the store
 ) -> StoreFiles:

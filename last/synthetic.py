@@ -237,7 +237,7 @@ def render(
 
     return image.clip(0, 255).astype(np.uint8)
 
-
+# %% ../nbs/05_synthetic.ipynb #9068b817
 def write_video(
     path: Path,  # an `.avi` to write
     people: list[np.ndarray],  # clean joints (T, 25, 3) in camera space
@@ -275,7 +275,7 @@ class SynthConfig:
     video: bool = False  # also write a matching .avi of a shaded figure for each clip
     seed: int = 0  # the same seed writes the same bytes
 
-
+# %% ../nbs/05_synthetic.ipynb #b2319fa8
 def synthesize(cfg: SynthConfig) -> list[Path]:
     "Write the clips; returns the paths of the `.skeleton` files."
     ranges_fit = 1 <= cfg.cameras <= 3 and 1 <= cfg.actions <= len(CLASSES)

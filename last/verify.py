@@ -29,7 +29,7 @@ class Verdict:
     problems: list[str]  # sentences; empty: whole
     unchecked: str = ""  # what has no checksum, because an earlier version wrote it
 
-
+# %% ../nbs/08_verify.ipynb #d7d45deb
 def _verify_store(path: Path) -> Verdict:
     "The listed files; clip by clip where points.npy is damaged, or no list names it."
     problems = damaged_files(path)

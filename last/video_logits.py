@@ -175,7 +175,7 @@ def _device(cfg: VideoLogitsConfig, rank: int) -> str:
 
     return device
 
-
+# %% ../nbs/46_video_logits.ipynb #7b658a91
 def query_clips(
     cfg: VideoLogitsConfig,
     plan: QueryPlan,

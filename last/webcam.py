@@ -96,7 +96,7 @@ def lost_joints(
 
     return lost
 
-
+# %% ../nbs/09_webcam.ipynb #8449974e
 def hold_lost(
     x: Tensor,  # (N, C, T, V, M)
     lost: Tensor,  # (N, T, V) bool
