@@ -185,7 +185,7 @@ def test_bench(tmp_path):
         "bench",
         "--models",
         "nano",
-        "reference attention=softmax",
+        "reference-v1 attention=softmax",
         "--frames",
         16,
         "--backends",
@@ -201,7 +201,7 @@ def test_bench(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     entries = json.loads((tmp_path / "b.json").read_text())
-    assert [e["model"] for e in entries] == ["nano", "reference attention=softmax"]
+    assert [e["model"] for e in entries] == ["nano", "reference-v1 attention=softmax"]
     for e in entries:
         assert (
             e["params"] > 0
@@ -223,7 +223,7 @@ def test_grids_are_valid():
         grid = load_grid(path)
         for change in grid.rows.values():
             build_model(
-                (change or {}).get("model", grid.settings.get("model", "reference")), "kinect20", 10
+                (change or {}).get("model", grid.settings.get("model", "reference-v1")), "kinect20", 10
             )
         assert f"`{path.stem}`" in (ROOT / "experiments/README.md").read_text(), path.stem
 
@@ -240,7 +240,7 @@ def test_short_configs_repeat_the_results(config, grid):
     g = load_grid(ROOT / f"experiments/grids/{grid}.yaml")
     settings = yaml.safe_load((ROOT / f"last/configs/{config}.yaml").read_text("utf-8"))
     settings.pop("protocol"), settings.pop("part")
-    assert {"lr": 0.001, **settings} == deep_merge(g.settings, g.rows["reference"])
+    assert {"lr": 0.001, **settings} == deep_merge(g.settings, g.rows["reference-v1"])
 
 
 def test_line_overrides_file_and_file_overrides_default(tmp_path):
@@ -327,7 +327,7 @@ def test_required_settings_are_marked():
         (("tarin",), "did you mean train?"),
         (("train", "--config", "ntu120_xsb"), "did you mean ntu120_xsub?"),
         (("train", "--model", "ctrgnc"), "did you mean ctrgcn?"),
-        (("bench", "--models", "nano", "refrence attention=softmax"), "did you mean reference?"),
+        (("bench", "--models", "nano", "refrence attention=softmax"), "did you mean reference-v1?"),
         (("prepare", "--dataset", "utd_mhad"), "did you mean utd-mhad?"),
         (("evaluate", "--run", "/no/run", "--data", "x"), "/no/run: no such run or file"),
         (("evaluate", "--data=/no/store"), "--data /no/store: no such file"),

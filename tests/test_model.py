@@ -103,7 +103,7 @@ def test_every_skeleton_and_all_streams(skeleton):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("refrence", "unknown preset 'refrence'; known: nano, small, reference, base, large"),
+        ("refrence", "unknown preset 'refrence'; known: nano, small, reference-v1, base, large"),
         ("nano atention=", "'atention=': expected key=value with one of the keys channels"),
         ("nano attention", "'attention': expected key=value"),
         ("nano shift=much", "'shift=much': expected float"),
@@ -140,7 +140,7 @@ def test_override_reads_every_kind_of_value():
 
 
 def test_unknown_network_is_refused_by_name():
-    with pytest.raises(ValueError, match="unknown model 'refrence'; known: nano, small, reference"):
+    with pytest.raises(ValueError, match="unknown model 'refrence'; known: nano, small, reference-v1"):
         build_model("refrence", NTU, 120)
 
 
@@ -205,7 +205,7 @@ def test_joint_embedding_tells_joints_apart():
 
 
 def test_reference_stays_within_its_bounds():
-    cost = count_cost(LAST(preset("reference"), NTU, 120), NTU)
+    cost = count_cost(LAST(preset("reference-v1"), NTU, 120), NTU)
     assert cost["params"] <= 2.1e6
     assert cost["macs"] <= 0.85e9
 
@@ -215,7 +215,7 @@ def test_nano_has_fewer_than_a_hundred_thousand_parameters():
 
 
 def test_cost_is_linear_in_persons_and_frames():
-    model = LAST(preset("reference"), NTU, 120)
+    model = LAST(preset("reference-v1"), NTU, 120)
     one = count_cost(model, NTU)["macs"]
     assert count_cost(model, NTU, M=2)["macs"] / one == pytest.approx(2, abs=0.01)
     assert count_cost(model, NTU, T=128)["macs"] / one == pytest.approx(2, abs=0.05)
