@@ -271,6 +271,7 @@ def trained(model="nano", ema=0.0, **versions):
         (trained("stgcn", network=2), []),
         (trained(pipeline=9), ["pipeline 9 -> 1"]),
         (trained("reference-v1 shift=0"), []),
+        (trained("reference shift=0"), ["network 1 -> 2"]),
         (
             dict(config=dict(model="infogcn")),
             ["network 1 -> 2"],

@@ -99,7 +99,7 @@ def test_every_peer_has_a_paper():
 @pytest.mark.parametrize(
     "name, why",
     [
-        ("resnet", "unknown model 'resnet'; known: nano, small, reference-v1"),
+        ("resnet", "unknown model 'resnet'; known: nano, small, reference"),
         ("stgcn depth=3", "only presets of LAST can be changed"),
         ("nano depth=3", "expected key=value with one of the keys"),
         ("nano shift=much", "expected float"),
