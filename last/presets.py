@@ -129,7 +129,7 @@ PRESETS: dict[str, LASTConfig] = {
 
 # %% ../nbs/14_presets.ipynb #357c3a34
 def preset(
-    name: str,  # of a preset, perhaps followed by changes: "reference-v1 attention=softmax shift=0.25"
+    name: str,  # of a preset, perhaps followed by changes: "reference attention=softmax shift=0.25"
     table: dict[str, LASTConfig] = PRESETS,
 ) -> LASTConfig:
     "The configuration behind a preset's name."

@@ -105,7 +105,7 @@ def test_every_skeleton_and_all_streams(skeleton):
     [
         (
             "refrence",
-            "unknown preset 'refrence'; known: nano, small, reference, reference-v1, base, large",
+            "unknown preset 'refrence'; known: nano, small, reference",
         ),
         ("nano atention=", "'atention=': expected key=value with one of the keys channels"),
         ("nano attention", "'attention': expected key=value"),

@@ -2,7 +2,7 @@
 would take.
 
     python experiments/benchmarks/throughput.py --out results/scale/feeding.json
-    torchrun --nproc-per-node 8 experiments/benchmarks/throughput.py --models reference-v1 --amp fp16
+    torchrun --nproc-per-node 8 experiments/benchmarks/throughput.py --models reference --amp fp16
 
 Clips have NTU's lengths. A step is what `train` does: load, preprocess, augment, forward, backward,
 optimizer. `waiting` is the share of a step in which the loop waits for the loader; `model_only`
@@ -134,7 +134,7 @@ def measure(args: argparse.Namespace, store, model: str) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--models", nargs="+", default=["nano", "reference-v1"])
+    parser.add_argument("--models", nargs="+", default=["nano", "reference"])
     parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64, help="clips per step, over all processes")
     parser.add_argument("--workers", type=int, default=0)
