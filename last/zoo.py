@@ -24,6 +24,7 @@ NETWORKS: dict[str, str | Build] = {  # name -> `room.name` of what builds it, o
     "nano": "model.LAST",  # LAST's sizes stand in `14_presets`
     "small": "model.LAST",
     "reference": "model.LAST",
+    "reference-v1": "model.LAST",
     "base": "model.LAST",
     "large": "model.LAST",
     "causal": "causal.CausalLAST",  # frame by frame; its sizes stand in `16_causal`
@@ -85,6 +86,7 @@ def build_model(
 
 # %% ../nbs/29_zoo.ipynb #eb9eb0b3
 VERSIONS: dict[str, int] = {  # only those above 1
+    "reference": 2,  # shifts into the past and no attention; the first is `reference-v1` now
     "stgcn": 2,  # the graph of the published code, no dropout in the first unit
     "ctrgcn-baseline": 2,  # graphs of length 1 for each joint that reads
     "infogcn": 2,  # a ReLU behind the temporal part
@@ -93,7 +95,7 @@ VERSIONS: dict[str, int] = {  # only those above 1
 }
 
 
-def network_version(name: str) -> int:  # "reference attention=softmax" has reference's
+def network_version(name: str) -> int:  # "reference patch=1" has reference's
     "Which version of a network this is; 1 for names that are not in the table."
     return VERSIONS.get(name.split()[0], 1) if name.split() else 1
 

@@ -36,6 +36,24 @@ def test_the_search_had_ramped_averages(tmp_path):
     assert made["peers"]["trained"]["versions"]["training"] == 1
 
 
+def test_the_first_reference_has_a_name_of_its_own(tmp_path):
+    config = dict(model="reference attention=softmax", protocol="b", epochs=1, out="r")
+    old = dict(row="reference, slower", trained=MADE | dict(config=config))
+    now = MADE | dict(config=config, versions=dict(network=2, pipeline=1, training=2))
+    files = {tmp_path / "b_reference-slower_0.json": old}
+    files[tmp_path / "b_reference_0.json"] = dict(row="reference", trained=now)
+    for file, value in files.items():
+        file.write_text(json.dumps(value))
+
+    assert main(tmp_path) == 1
+    (renamed, kept) = sorted(tmp_path.glob("*.json"))
+    assert (renamed.name, kept.name) == ("b_reference-v1-slower_0.json", "b_reference_0.json")
+    moved = json.loads(renamed.read_text())
+    assert moved["row"] == "reference-v1, slower"
+    assert moved["trained"]["config"]["model"] == "reference-v1 attention=softmax"
+    assert json.loads(kept.read_text())["row"] == "reference"
+
+
 def test_every_stored_run_says_its_versions():
     found = 0
     for file in sorted((ROOT / "results").rglob("*.json")):

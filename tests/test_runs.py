@@ -270,7 +270,8 @@ def trained(model="nano", ema=0.0, **versions):
         (trained("stgcn", ema=0.99), ["network 1 -> 2", "training 1 -> 2"]),
         (trained("stgcn", network=2), []),
         (trained(pipeline=9), ["pipeline 9 -> 1"]),
-        (trained("reference shift=0"), []),
+        (trained("reference-v1 shift=0"), []),
+        (trained("reference shift=0"), ["network 1 -> 2"]),
         (
             dict(config=dict(model="infogcn")),
             ["network 1 -> 2"],

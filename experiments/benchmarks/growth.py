@@ -35,10 +35,12 @@ def cases_by_figure() -> dict[str, list[tuple[str, str, int]]]:
     "Figure -> its networks as (model, skeleton, frames)."
     pairs = [(T, kind) for T in FRAMES for kind in ATTENTION]
     return {
-        "frames": [(f"reference attention={kind}", "ntu25", T) for T, kind in pairs],
-        "one block": [(f"reference {ONE_BLOCK} attention={kind}", "ntu25", T) for T, kind in pairs],
-        "joints": [("reference", skeleton, 64) for skeleton in SKELETONS],
-        "blocks": [(f"reference {change}".strip(), "ntu25", 64) for change in BLOCKS.values()],
+        "frames": [(f"reference-v1 attention={kind}", "ntu25", T) for T, kind in pairs],
+        "one block": [
+            (f"reference-v1 {ONE_BLOCK} attention={kind}", "ntu25", T) for T, kind in pairs
+        ],
+        "joints": [("reference-v1", skeleton, 64) for skeleton in SKELETONS],
+        "blocks": [(f"reference-v1 {change}".strip(), "ntu25", 64) for change in BLOCKS.values()],
     }
 
 

@@ -1,4 +1,4 @@
-"""How much time `keep_memory` saves in a training step of `reference`.
+"""How much time `keep_memory` saves in a training step of `reference-v1`.
 
     python experiments/benchmarks/malloc.py [--frames 64] [--threads 2]
 
@@ -27,7 +27,7 @@ def child(keep: bool, T: int, threads: int) -> None:
     if keep and not keep_memory():
         sys.exit("this system has no glibc, so keep_memory does nothing")
 
-    model = build_model("reference", "kinect20", 10)
+    model = build_model("reference-v1", "kinect20", 10)
     optimizer = torch.optim.AdamW(model.parameters())
     x = torch.randn(32, 3, T, 20)
     labels = torch.randint(0, 10, (32,))
@@ -74,7 +74,7 @@ def main():
 
     median = {how: statistics.median(values) for how, values in seconds.items()}
     ratio = median["default"] / median["keep"]
-    step = f"reference, batch 32, T={args.frames}, V=20, fp32, {args.threads} threads"
+    step = f"reference-v1, batch 32, T={args.frames}, V=20, fp32, {args.threads} threads"
     write_json(args.out, dict(step=step, seconds=seconds, ratio=ratio, environment=environment()))
     print(f"a step takes {median['default']:.2f} s by default")
     print(f"and {median['keep']:.2f} s with keep_memory: {ratio:.2f} times as fast")

@@ -76,7 +76,7 @@ def product_file(m: int, k: int, n: int) -> bytes:
 
 
 def product_speed(m: int = 800, k: int = 256, n: int = 768) -> float:
-    "GMAC/s of the largest kind of product inside `reference`, one thread, best of 200."
+    "GMAC/s of the largest kind of product inside `reference-v1`, one thread, best of 200."
     session = onnx_session(product_file(m, k, n), 1)
     feed = dict(x=np.random.default_rng(1).normal(size=(m, k)).astype(np.float32))
 
