@@ -18,6 +18,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'last.ablations.one_run': ('ablations.html#one_run', 'last/ablations.py'),
                                 'last.ablations.planned_runs': ('ablations.html#planned_runs', 'last/ablations.py'),
                                 'last.ablations.run_settings': ('ablations.html#run_settings', 'last/ablations.py'),
+                                'last.ablations.scores_file': ('ablations.html#scores_file', 'last/ablations.py'),
                                 'last.ablations.teacher_fingerprint': ('ablations.html#teacher_fingerprint', 'last/ablations.py'),
                                 'last.ablations.teacher_of': ('ablations.html#teacher_of', 'last/ablations.py')},
             'last.agcn': { 'last.agcn.AGCN': ('agcn.html#agcn', 'last/agcn.py'),

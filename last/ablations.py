@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ABLATE', 'is_current', 'AblateConfig', 'OneRun', 'teacher_of', 'run_settings', 'missing_teacher',
-           'teacher_fingerprint', 'check_result', 'evaluate_run', 'drop_outdated', 'one_run', 'planned_runs', 'ablate',
-           'ablated']
+           'teacher_fingerprint', 'check_result', 'scores_file', 'evaluate_run', 'drop_outdated', 'one_run',
+           'planned_runs', 'ablate', 'ablated']
 
 # %% ../nbs/52_ablations.ipynb #263f3b88
 import json
@@ -134,11 +134,15 @@ def check_result(file: Path, settings: TrainConfig) -> None:
         raise ValueError(f"{file}: {what}; remove it or choose another --out")
 
 # %% ../nbs/52_ablations.ipynb #4faabdc8
+def scores_file(settings: TrainConfig, protocol: str) -> Path:
+    "The answers of a finished run under one protocol."
+    return Path(settings.out) / f"scores_{protocol}.npz"
+
+
 def evaluate_run(settings: TrainConfig, run: OneRun, protocol: str, part: str) -> dict:
     "Evaluate a finished run under one protocol; its result with one mark per clip."
-    folder = Path(settings.out)
-    scores = folder / f"scores_{protocol}.npz"
-    files = dict(out=str(folder / f"{protocol}.json"), scores=str(scores))
+    scores = scores_file(settings, protocol)
+    files = dict(out=str(scores.with_name(f"{protocol}.json")), scores=str(scores))
     about = dict(protocol=protocol, part=part, device=settings.device)
     result = evaluate(EvaluateConfig(settings.out, settings.data, **about, **files))
 
@@ -178,7 +182,10 @@ def one_run(cfg: AblateConfig, grid: Grid, run: OneRun) -> list[Path]:
         learn(settings, quiet=True)  # continues where it was interrupted
         for protocol, file in files.items():
             part = "val" if grid.part == "fit" else "test"
-            write_json(file, evaluate_run(settings, run, protocol, part))
+            result = evaluate_run(settings, run, protocol, part)
+            if grid.scores:
+                shutil.copy(scores_file(settings, protocol), file.with_suffix(".npz"))
+            write_json(file, result)
 
     return list(files.values())
 

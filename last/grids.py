@@ -28,6 +28,7 @@ class Grid:
     by_set: dict = field(default_factory=dict)  # set -> settings that are different there
     part: Literal["train", "fit"] = "train"  # what is trained on; fit: the validation part judges
     compare: str = ""  # the row that others are compared with; default: the first
+    scores: bool = False  # keep the answers to all clips, too, beside each result
 
 
 def deep_merge(base: dict, change: dict) -> dict:

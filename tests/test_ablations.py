@@ -13,6 +13,7 @@ from last.answers import run_hash
 from last.bootstrap import paired_bootstrap
 from last.comparisons import ablation_rows, ablation_table, collect, compare, plot_ablation
 from last.grids import deep_merge, load_grid, settings_of
+from last.scores import Scores
 from last.store import toy_store
 
 GRID = """
@@ -33,6 +34,20 @@ def done(tmp_path_factory):
     names = ("grid.yaml", "stores", "work", "results")
     cfg = AblateConfig(*[str(at / name) for name in names], seeds=[0, 1])
     return at, cfg, ablate(cfg)
+
+
+def test_a_grid_may_keep_the_answers_to_all_clips(done, tmp_path):
+    at, cfg, _ = done
+    (tmp_path / "grid.yaml").write_text(GRID + "scores: true\n")
+    (file,) = ablate(
+        AblateConfig(
+            str(tmp_path / "grid.yaml"), cfg.stores, cfg.work, str(tmp_path), rows=["plain"]
+        )
+    )
+    kept, result = Scores.load(file.with_suffix(".npz")), json.loads(file.read_text())
+    correct = "".join(map(str, (kept.predicted == kept.labels).astype(int)))
+    assert correct == result["correct"]
+    assert not list((at / "results").glob("*.npz"))
 
 
 def test_merging_reaches_nested_settings():
