@@ -39,11 +39,10 @@ def done(tmp_path_factory):
 def test_a_grid_may_keep_the_answers_to_all_clips(done, tmp_path):
     at, cfg, _ = done
     (tmp_path / "grid.yaml").write_text(GRID + "scores: true\n")
-    (file,) = ablate(
-        AblateConfig(
-            str(tmp_path / "grid.yaml"), cfg.stores, cfg.work, str(tmp_path), rows=["plain"]
-        )
+    here = AblateConfig(
+        str(tmp_path / "grid.yaml"), cfg.stores, cfg.work, str(tmp_path), [0], rows=["plain"]
     )
+    (file,) = ablate(here)
     kept, result = Scores.load(file.with_suffix(".npz")), json.loads(file.read_text())
     correct = "".join(map(str, (kept.predicted == kept.labels).astype(int)))
     assert correct == result["correct"]
