@@ -76,6 +76,17 @@ def test_throughput_measures_and_never_hangs(tmp_path):
 
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_dry_run_is_killed_and_continues(tmp_path):
+    words = ["--model", "nano", "--subjects", 3, "--replications", 1, "--kill-after", 2]
+    done = run("benchmarks/dry_run.py", "--out", tmp_path / "dry.json", *words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "dry.json").read_text())
+    assert 2 <= found["epochs_before_the_kill"] < found["epochs"] == len(found["losses"]) == 10
+    assert found["losses"][-1] < found["losses"][0] and found["peak_memory_bytes"] > 1e8
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_scale_measures_checked_reads(tmp_path):
     done = run(
         "benchmarks/scale.py", "--files", 20, "--folder", tmp_path, "--out", tmp_path / "out"

@@ -4,8 +4,8 @@ would take.
     python experiments/benchmarks/throughput.py --out results/scale/feeding.json
     torchrun --nproc-per-node 8 experiments/benchmarks/throughput.py --models reference --amp fp16
 
-Clips have NTU's lengths. A step is what `train` does: load, preprocess, augment, forward, backward,
-optimizer. `waiting` is the share of a step in which the loop waits for the loader; `model_only`
+Clips have NTU's lengths, and the recipe is that of `--config` (ntu120_xsub). A step is what `train`
+does: load, preprocess, augment, forward, backward, optimizer. `waiting` is the share of a step in which the loop waits for the loader; `model_only`
 repeats the steps with a batch that is there already, and `of_model_only` is the ratio of the two
 rates. `memory_bytes` is what the process and its workers hold after two steps and after the last
 one (on Linux). Nothing is estimated for a machine that this was not run on.
@@ -103,14 +103,14 @@ def slowest(acc, seconds: float) -> float:
 
 def measure(args: argparse.Namespace, store, model: str) -> dict:
     from last.batches import EpochOrder
+    from last.cli import load_defaults
     from last.loop import make_accelerator, start_state
-    from last.preprocessing import PreprocessConfig
     from last.processes import SharedBatches
     from last.training import SkeletonTask, TrainConfig
 
-    pre = PreprocessConfig(frames=args.frames)
-    cfg = TrainConfig(str(store.path), "", "given", model, part="train", batch=args.batch)
-    cfg.amp, cfg.pre = args.amp, pre
+    cfg = load_defaults(TrainConfig, args.config)
+    cfg.data, cfg.protocol, cfg.part = str(store.path), "given", "train"
+    cfg.model, cfg.pre.frames, cfg.batch, cfg.amp = model, args.frames, args.batch, args.amp
     cfg.workers, cfg.device = args.workers, args.device
     task = SkeletonTask(cfg, store)
     acc = make_accelerator(cfg)
@@ -135,6 +135,7 @@ def measure(args: argparse.Namespace, store, model: str) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--models", nargs="+", default=["nano", "reference"])
+    parser.add_argument("--config", default="ntu120_xsub", help="whose recipe")
     parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64, help="clips per step, over all processes")
     parser.add_argument("--workers", type=int, default=0)
