@@ -228,13 +228,17 @@ def test_grids_are_valid():
         assert f"`{path.stem}`" in (ROOT / "experiments/README.md").read_text(), path.stem
 
 
-@pytest.mark.parametrize("config, clips", [("nw_ucla", "nw-ucla b"), ("utd_mhad", "utd-mhad xsub")])
+@pytest.mark.parametrize(
+    "config, clips", [("nw_ucla", "nw-ucla b"), ("utd_mhad", "utd-mhad xsub"), ("sbu", "sbu fold1")]
+)
 def test_configs_are_the_recipe_of_the_results(config, clips):
     import yaml
 
     from last.grids import deep_merge, load_grid
 
-    grid = load_grid(ROOT / "experiments/grids/reference.yaml")
+    grid = load_grid(
+        ROOT / f"experiments/grids/{'real_sbu' if config == 'sbu' else 'reference'}.yaml"
+    )
     settings = yaml.safe_load((ROOT / f"last/configs/{config}.yaml").read_text("utf-8"))
     settings.pop("protocol"), settings.pop("part")
     defaults = {"optimizer": "adamw"}

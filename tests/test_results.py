@@ -50,7 +50,13 @@ def same_picture(a, b):
 
 def test_there_are_readers():
     names = {p.stem for p in READERS}
-    assert {"index", "history", "results_peers", "results_nw_ucla", "results_distillation"} <= names
+    assert {
+        "index",
+        "history",
+        "results_peers",
+        "results_small_sets",
+        "results_distillation",
+    } <= names
 
 
 @pytest.mark.timeout(600)

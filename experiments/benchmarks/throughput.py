@@ -5,10 +5,11 @@ would take.
     torchrun --nproc-per-node 8 experiments/benchmarks/throughput.py --models reference --amp fp16
 
 Clips have NTU's lengths, and the recipe is that of `--config` (ntu120_xsub). A step is what `train`
-does: load, preprocess, augment, forward, backward, optimizer. `waiting` is the share of a step in which the loop waits for the loader; `model_only`
-repeats the steps with a batch that is there already, and `of_model_only` is the ratio of the two
-rates. `memory_bytes` is what the process and its workers hold after two steps and after the last
-one (on Linux). Nothing is estimated for a machine that this was not run on.
+does: load, preprocess, augment, forward, backward, optimizer. `waiting` is the share of a step in
+which the loop waits for the loader; `model_only` repeats the steps with a batch that is there
+already, and `of_model_only` is the ratio of the two rates. `memory_bytes` is what the process and
+its workers hold after two steps and after the last one (on Linux). Nothing is estimated for a
+machine that this was not run on.
 
 Several processes take the same number of steps, and one that fails or hangs ends all of them after
 --limit seconds at the latest.
