@@ -146,7 +146,7 @@ def batches(store: Store, numbers: np.ndarray, pipeline: Pipeline):
     for start in range(0, len(numbers), BATCH):
         yield pipeline.clips([store[i] for i in numbers[start : start + BATCH]])
 
-
+# %% ../nbs/27_floor.ipynb #e4a99e8c
 def floor_metrics(labels: np.ndarray, predicted: np.ndarray, classes: list[str]) -> dict:
     "Top-1 over all clips, the mean over classes, and every class, in percent."
     right = predicted == labels
@@ -155,7 +155,7 @@ def floor_metrics(labels: np.ndarray, predicted: np.ndarray, classes: list[str])
     top1 = float(100 * right.mean())
     return dict(clips=len(labels), top1=top1, mean_class=mean, per_class=per_class)
 
-
+# %% ../nbs/27_floor.ipynb #3a247102
 def floor(cfg: FloorConfig) -> dict:
     "Draw, fit, test, write; returns the result."
     if min(cfg.kernels, cfg.read) < 1:

@@ -38,7 +38,7 @@ class Kept:
         self.features = x.detach().requires_grad_(True)
         return self.features
 
-
+# %% ../nbs/52_interpretation.ipynb #cea47984
 def channels_first(x: Tensor) -> Tensor:  # (P, T, V, F) -> (P, F, T, V)
     return x.permute(0, 3, 1, 2)
 
@@ -46,7 +46,7 @@ def channels_first(x: Tensor) -> Tensor:  # (P, T, V, F) -> (P, F, T, V)
 def channels_last(x: Tensor) -> Tensor:  # (P, F, T, V) -> (P, T, V, F)
     return x.permute(0, 2, 3, 1)
 
-
+# %% ../nbs/52_interpretation.ipynb #2e5076e2
 @contextmanager
 def keep_features(
     model: SkeletonModel,  # in eval mode

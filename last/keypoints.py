@@ -135,7 +135,7 @@ class KeypointFormat:
     people: Callable[[Any, str], Frames]  # content, place -> people of each frame
     least: float  # score from which a joint counts
 
-
+# %% ../nbs/65_keypoints.ipynb #f12d9926
 _MMPOSE = {"instance_info", "instances", "keypoint_scores"}  # one of them stands in its files
 
 
@@ -170,7 +170,7 @@ KEYPOINT_FORMATS: dict[str, KeypointFormat] = {
     ),
 }
 
-
+# %% ../nbs/65_keypoints.ipynb #cfd20781
 def find_format(data: Any, where: str) -> str:
     "The key of the format that a file's content looks like."
     for name, row in KEYPOINT_FORMATS.items():

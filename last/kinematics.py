@@ -357,7 +357,7 @@ class BvhJoint:
     offset: np.ndarray  # (3,) in file units
     channels: tuple[str, ...] = ()  # e.g. ("xposition", "zrotation")
 
-
+# %% ../nbs/04_kinematics.ipynb #db9ba6a6
 def read_bvh_hierarchy(
     path: Path, lines: list[tuple[int, list[str]]]
 ) -> tuple[list[BvhJoint], int]:

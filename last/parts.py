@@ -43,7 +43,7 @@ COLUMNS = (  # of the index (`04_protocols`), but for the offsets
 )
 _ROWS = ("points", "present")
 
-
+# %% ../nbs/05_parts.ipynb #998a559c
 def pack(clips: list[Clip]) -> dict[str, np.ndarray]:
     "Clips as the columns of the index and their rows."
     columns = {name: [] for name in (*COLUMNS, "dropped", *_ROWS)}

@@ -153,7 +153,7 @@ class Estimator:
     shots: Callable[[str, PoseConfig], Iterator[Shot]]  # source, settings -> what it shows
     pictures: bool = True  # it looks at pictures; False: it reads what another program found
 
-
+# %% ../nbs/71_pose.ipynb #8f0aa120
 def mediapipe_shots(source: str, cfg: PoseConfig) -> Iterator[Shot]:
     "MediaPipe on every picture."
     pictures = open_pictures(source, cfg)
@@ -170,7 +170,7 @@ def mediapipe_shots(source: str, cfg: PoseConfig) -> Iterator[Shot]:
         size = picture.shape[1], picture.shape[0]
         yield Shot(time, people, find.skeleton, size, picture, seconds)
 
-
+# %% ../nbs/71_pose.ipynb #03ac5502
 def keypoint_shots(source: str, cfg: PoseConfig, name: str = "") -> Iterator[Shot]:
     "What another program has found."
     start = perf_counter()
@@ -186,7 +186,7 @@ def keypoint_shots(source: str, cfg: PoseConfig, name: str = "") -> Iterator[Sho
         yield Shot(float(time), shown, found.skeleton, size, None, seconds)
         seconds = {}
 
-
+# %% ../nbs/71_pose.ipynb #80ec9e57
 ESTIMATORS: dict[str, Estimator] = {
     "mediapipe": Estimator("MediaPipe 0.10.21, one person, in space", mediapipe_shots),
     "keypoints": Estimator("files of any of the following", keypoint_shots, pictures=False),

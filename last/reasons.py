@@ -87,7 +87,7 @@ class Reason:
     joints: list[str]  # that counted most
     fall: tuple[float, float]  # probability, and with these joints held still
 
-
+# %% ../nbs/76_reasons.ipynb #66e9f016
 def explain(
     found: Result,
     moment: Moment,

@@ -351,7 +351,7 @@ def _drop_sine_code(model: nn.Module, state: dict[str, Tensor], path: Path) -> N
     if not torch.allclose(stored.float(), own.cpu(), atol=1e-3):
         raise ValueError(f"{path}: pos_embed is not the sine table of this network")
 
-
+# %% ../nbs/42_video_networks.ipynb #f5b6260d
 def load_video_weights(
     model: nn.Module,
     path: str | Path,  # the authors' checkpoint, or .safetensors with the same names
