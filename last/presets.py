@@ -117,14 +117,8 @@ PRESETS: dict[str, LASTConfig] = {
     ),
     "small": LASTConfig(channels=(64, 64, 128, 128), stem=32, d_k=16),
     "reference": LASTConfig(**SHIFTS, drop_path=0.2),
+    "large": LASTConfig(**SHIFTS, drop_path=0.2, patch=1),
     "reference-v1": LASTConfig(),
-    "base": LASTConfig(temporal="shift+depthwise"),
-    "large": LASTConfig(
-        channels=(128, 128, 256, 256, 256, 256),
-        strides=(1, 2, 2, 1, 1, 1),
-        patch=1,
-        temporal="shift+depthwise",
-    ),
 }
 
 # %% ../nbs/14_presets.ipynb #357c3a34

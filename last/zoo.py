@@ -24,9 +24,8 @@ NETWORKS: dict[str, str | Build] = {  # name -> `room.name` of what builds it, o
     "nano": "model.LAST",  # LAST's sizes stand in `14_presets`
     "small": "model.LAST",
     "reference": "model.LAST",
-    "reference-v1": "model.LAST",
-    "base": "model.LAST",
     "large": "model.LAST",
+    "reference-v1": "model.LAST",
     "causal": "causal.CausalLAST",  # frame by frame; its sizes stand in `16_causal`
     "causal-small": "causal.CausalLAST",
     "causal-nano": "causal.CausalLAST",
@@ -87,6 +86,7 @@ def build_model(
 # %% ../nbs/29_zoo.ipynb #eb9eb0b3
 VERSIONS: dict[str, int] = {  # only those above 1
     "reference": 2,  # shifts into the past and no attention; the first is `reference-v1` now
+    "large": 2,  # `reference` with every frame in the stem
     "stgcn": 2,  # the graph of the published code, no dropout in the first unit
     "ctrgcn-baseline": 2,  # graphs of length 1 for each joint that reads
     "infogcn": 2,  # a ReLU behind the temporal part
