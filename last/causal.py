@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CAUSAL', 'CausalConfig', 'mix_past_frames', 'CausalBlock', 'gated', 'frames_read', 'full_steps', 'loss_of_answers',
-           'carry_over', 'CausalLAST']
+           'carry_over', 'CausalSteps', 'CausalLAST']
 
 # %% ../nbs/16_causal.ipynb #7cd51122
 from collections.abc import Iterable, Iterator
@@ -233,12 +233,10 @@ def carry_over(
     return tuple(torch.where(row, past[:N], none) for row, past, none in parts)
 
 # %% ../nbs/16_causal.ipynb #e7293979
-class CausalLAST(LAST):
-    "LAST that answers after every few frames from what it has seen."
+class CausalSteps(LAST):
+    "Answers after every few frames, from a state."
 
     block_type = CausalBlock
-    answers: tuple[Tensor, Tensor] | None = None  # of the last training batch, for `extra_loss`
-    carried: State | None = None  # what is remembered after the last training batch
 
     def __init__(
         self,
@@ -312,6 +310,13 @@ class CausalLAST(LAST):
         if self.gate:
             logits = gated(logits)
         return logits, persons > 1e-9, (*after, memory)
+
+# %% ../nbs/16_causal.ipynb #d6ad881c
+class CausalLAST(CausalSteps):
+    "LAST that answers after every few frames from what it has seen."
+
+    answers: tuple[Tensor, Tensor] | None = None  # of the last training batch, for `extra_loss`
+    carried: State | None = None  # what is remembered after the last training batch
 
     def forward(
         self,

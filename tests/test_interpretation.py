@@ -208,8 +208,9 @@ def test_grad_cam_of_every_network(name):
         assert (found >= 0).all() and found.shape[2] in (4, 8, 16)
 
     exact = contributions(model, x, None, LABELS).values.relu()
-    if "causal" in name:  # its gradient is not the same everywhere
-        return
+    if "causal" in name or name in ("reference", "large"):
+        return  # means that fade, and a maximum: the gradient is not the same everywhere
+
     last_layer = grad_cam(model, x, None, LABELS)
     scale = exact.sum() / last_layer.sum()
     assert torch.allclose(last_layer * scale, exact, atol=1e-5)
