@@ -40,7 +40,12 @@ def test_a_grid_may_keep_the_answers_to_all_clips(done, tmp_path):
     at, cfg, _ = done
     (tmp_path / "grid.yaml").write_text(GRID + "scores: true\n")
     here = AblateConfig(
-        str(tmp_path / "grid.yaml"), cfg.stores, cfg.work, str(tmp_path), [0], rows=["plain"]
+        str(tmp_path / "grid.yaml"),
+        cfg.stores,
+        cfg.work,
+        str(tmp_path / "new"),
+        [0],
+        rows=["plain"],
     )
     (file,) = ablate(here)
     kept, result = Scores.load(file.with_suffix(".npz")), json.loads(file.read_text())
