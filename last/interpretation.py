@@ -38,7 +38,7 @@ class Kept:
         self.features = x.detach().requires_grad_(True)
         return self.features
 
-# %% ../nbs/52_interpretation.ipynb #cea47984
+
 def channels_first(x: Tensor) -> Tensor:  # (P, T, V, F) -> (P, F, T, V)
     return x.permute(0, 3, 1, 2)
 

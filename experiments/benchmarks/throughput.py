@@ -22,6 +22,7 @@ import math
 import re
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,9 +111,18 @@ def measure(args: argparse.Namespace, store, model: str) -> dict:
     from last.training import SkeletonTask, TrainConfig
 
     cfg = load_defaults(TrainConfig, args.config)
-    cfg.data, cfg.protocol, cfg.part = str(store.path), "given", "train"
-    cfg.model, cfg.pre.frames, cfg.batch, cfg.amp = model, args.frames, args.batch, args.amp
-    cfg.workers, cfg.device = args.workers, args.device
+    cfg = replace(
+        cfg,
+        data=str(store.path),
+        protocol="given",
+        part="train",
+        model=model,
+        batch=args.batch,
+        amp=args.amp,
+        workers=args.workers,
+        device=args.device,
+    )
+    cfg.pre.frames = args.frames
     task = SkeletonTask(cfg, store)
     acc = make_accelerator(cfg)
     state = start_state(acc, task, lambda *words: None)
