@@ -1385,6 +1385,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'last.small_datasets': { 'last.small_datasets._sbu_fold': ('small_datasets.html#_sbu_fold', 'last/small_datasets.py'),
                                      'last.small_datasets._sbu_pairs': ('small_datasets.html#_sbu_pairs', 'last/small_datasets.py'),
                                      'last.small_datasets._ucla': ('small_datasets.html#_ucla', 'last/small_datasets.py'),
+                                     'last.small_datasets._ucla_from_one_view': ( 'small_datasets.html#_ucla_from_one_view',
+                                                                                  'last/small_datasets.py'),
                                      'last.small_datasets._ucla_turn': ('small_datasets.html#_ucla_turn', 'last/small_datasets.py'),
                                      'last.small_datasets.duplicates_of': ('small_datasets.html#duplicates_of', 'last/small_datasets.py')},
             'last.smoke': { 'last.smoke.SmokeConfig': ('smoke.html#smokeconfig', 'last/smoke.py'),

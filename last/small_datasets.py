@@ -70,6 +70,20 @@ for number, persons in enumerate(((1, 4, 7, 10), (2, 5, 8), (3, 6, 9)), 1):
         clips_with("subjects", persons), f"as b; validation: persons {listed}, both views"
     )
 
+
+def _ucla_from_one_view(labels: tuple[int, ...], names: str) -> Protocol:
+    "Protocol b with two more classes that train from view 1 alone and validate on view 2."
+    b, view_2 = UCLA_PROTOCOLS["b"], clips_with("cameras", (2,))
+
+    def val(index):
+        return view_2(index) & np.isin(index.labels, labels)
+
+    return Protocol(f"as b; validation: view 2 of {names}", b.train, b.test, val)
+
+
+UCLA_PROTOCOLS["b-classes1"] = _ucla_from_one_view((0, 8), "two classes (pick up, throw)")
+UCLA_PROTOCOLS["b-classes2"] = _ucla_from_one_view((6, 9), "two classes (donning, carry)")
+
 UTD_PROTOCOLS = {
     "xsub" if subject == 7 else f"xsub-{subject}": split_by(
         column="subjects",
