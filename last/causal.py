@@ -51,8 +51,6 @@ class CausalConfig(LASTConfig):
             raise ValueError("no softmax attention and no code of frame numbers: they need a clip")
         if self.temporal == "shifts" and min(self.offsets) < 1:
             raise ValueError(f"offsets: {self.offsets} look into the future; expected 1 and above")
-        if self.temporal == "shifts" and len(self.offsets) * self.shift > 1:
-            raise ValueError(f"{len(self.offsets)} offsets of {self.shift:g} of the channels each")
         if min(*self.half_lives, *self.memory, self.graph_half_life) < 1:
             raise ValueError("half-lives must be at least one frame")
         if not 0 <= self.carry < 1:

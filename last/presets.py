@@ -61,6 +61,8 @@ class LASTConfig:
         sizes = (self.stem, self.patch, self.d_k, self.heads, *self.channels, *self.strides)
         if min(sizes) < 1:
             raise ValueError("stem, patch, d_k, heads, channels and strides must be at least 1")
+        if self.temporal == "shifts" and len(self.offsets) * self.shift > 1:
+            raise ValueError(f"{len(self.offsets)} offsets of {self.shift:g} of the channels each")
         if len(self.channels) != len(self.strides):
             raise ValueError(f"{len(self.channels)} channels but {len(self.strides)} strides")
 
@@ -123,7 +125,7 @@ PRESETS: dict[str, LASTConfig] = {
 
 # %% ../nbs/14_presets.ipynb #357c3a34
 def preset(
-    name: str,  # of a preset, perhaps followed by changes: "reference attention=softmax shift=0.25"
+    name: str,  # of a preset, perhaps followed by changes: "nano attention=softmax shift=0.25"
     table: dict[str, LASTConfig] = PRESETS,
 ) -> LASTConfig:
     "The configuration behind a preset's name."

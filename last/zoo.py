@@ -70,7 +70,7 @@ def _builder(
 
 # %% ../nbs/29_zoo.ipynb #088de9cd
 def build_model(
-    name: str,  # in the table; presets of LAST take changes: "reference attention=softmax"
+    name: str,  # in the table; presets of LAST take changes: "nano attention=softmax"
     skeleton: Skeleton | str,
     classes: int,
     in_channels: int = 3,  # 3, or 12 for all streams together

@@ -6,7 +6,7 @@ continue after a kill?
 The files are synthetic (`last synth`: NTU's names, joints and layout, fourteen actions), so that
 their accuracy says nothing about NTU. Everything else is what one does with the real ones: prepare,
 train with `--config ntu120_xsub` in its full size (64 frames, two persons, batch 64), killed by
-SIGKILL after some epochs, started again with the same command, tested.
+SIGKILL after some epochs, started again with the same command. It runs on the CPU.
 """
 
 import json

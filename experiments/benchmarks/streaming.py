@@ -38,7 +38,7 @@ from last.zoo import build_model
 
 TURN = 100  # frames until it is the next one's turn
 WARM = 20  # of them are not counted
-CLIP = "reference-v1 temporal=shifts attention= pool=mean+max"  # the clip form of `causal`
+CLIP = "reference-v1 temporal=shifts attention= pool=mean+max"  # a clip network of its kind
 
 
 @dataclass
