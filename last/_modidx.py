@@ -1684,6 +1684,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'last.video_training.save_array': ('video_training.html#save_array', 'last/video_training.py'),
                                      'last.video_training.warn_of_missing': ( 'video_training.html#warn_of_missing',
                                                                               'last/video_training.py')},
+            'last.views': { 'last.views.filmed_classes': ('views.html#filmed_classes', 'last/views.py'),
+                            'last.views.filmed_cross_entropy': ('views.html#filmed_cross_entropy', 'last/views.py')},
             'last.watchers': { 'last.watchers.ClipWatcher': ('watchers.html#clipwatcher', 'last/watchers.py'),
                                'last.watchers.ClipWatcher.__init__': ('watchers.html#clipwatcher.__init__', 'last/watchers.py'),
                                'last.watchers.ClipWatcher.ask': ('watchers.html#clipwatcher.ask', 'last/watchers.py'),

@@ -91,6 +91,8 @@ class SameView:
 # %% ../nbs/41_distillation.ipynb #7b90e514
 def check_settings(cfg: DistillConfig) -> None:
     "A ValueError names settings that do not go together."
+    if cfg.only_filmed:
+        raise ValueError("only_filmed: a teacher speaks about all classes")
     if cfg.aug.untrimmed_p > 0:
         raise ValueError("aug.untrimmed-p: teachers answer clips, not what is around them")
     if bool(cfg.teacher) == bool(cfg.teachers):

@@ -52,6 +52,7 @@ from last.progress import (
 from .runs import RunInfo, describe_head, load_weights
 from .schedule import cycle_ends, make_optimizer
 from .store import Store
+from .views import filmed_classes, filmed_cross_entropy
 from .zoo import build_model
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class TrainConfig:
     warmup: int = 5  # epochs of linear warm-up
     clip: float = 1.0  # largest gradient norm; 0: no clipping
     label_smoothing: float = 0.0  # probability taken from the true class and spread over all
+    only_filmed: bool = False  # compare a clip with classes that its camera has filmed (`30_views`)
     ema: float = 0.0  # decay of averaged weights, e.g. 0.99, reached gradually; 0: off
     amp: Literal["no", "fp16", "bf16"] = "no"  # mixed precision
 
@@ -109,6 +111,8 @@ def check_settings(cfg: TrainConfig) -> None:
         raise ValueError(f"pre.persons: expected 1 or 2, found {cfg.pre.persons}")
     if cfg.aug.webcam_p > 0 and not (cfg.pre.causal or cfg.pre.scale == "body"):
         raise ValueError("aug.webcam-p is in heights of a body: it needs --pre.scale body")
+    if cfg.only_filmed and cfg.pre.causal:
+        raise ValueError("only_filmed is for networks that see whole clips, not for --pre.causal")
     if cfg.aug.untrimmed_p > 0 and not cfg.pre.causal:
         raise ValueError("aug.untrimmed-p is for causal networks: it needs --pre.causal")
 
@@ -128,6 +132,11 @@ class SkeletonTask(Task):
             if NOTHING not in self.classes:  # no clip of the store shows it
                 self.classes.append(NOTHING)
             self.pipeline.nothing = self.classes.index(NOTHING)
+
+        self.filmed = None
+        if cfg.only_filmed:
+            about = store.index.cameras, store.index.labels, self.numbers
+            self.filmed = filmed_classes(*about, len(self.classes))
 
     def model(self) -> nn.Module:
         classes, channels = len(self.classes), self.cfg.pre.channels
@@ -150,7 +159,12 @@ class SkeletonTask(Task):
 
     def loss(self, model: nn.Module, logits: Tensor, labels: Tensor, numbers: Tensor) -> Tensor:
         smoothing = self.cfg.label_smoothing
-        loss = F.cross_entropy(logits, at_the_end(labels), label_smoothing=smoothing)
+        if self.filmed is None:
+            loss = F.cross_entropy(logits, at_the_end(labels), label_smoothing=smoothing)
+        else:
+            filmed = self.filmed[numbers.cpu()].to(logits.device)
+            loss = filmed_cross_entropy(logits, labels, filmed, smoothing).mean()
+
         return loss + model.extra_loss(labels)
 
 # %% ../nbs/32_training.ipynb #4e4ff279
