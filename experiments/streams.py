@@ -1,8 +1,10 @@
-"""Early recognition and simulated streams, for the runs of `experiments/grids/streaming.yaml`.
+"""Early recognition and simulated streams, for the runs of a grid.
 
     python -m last ablate --grid experiments/grids/streaming.yaml --stores STORES \
         --work RUNS/streaming --out results/streaming/clips
     python experiments/streams.py --stores STORES --work RUNS/streaming --out results/streaming
+    python experiments/streams.py --stores STORES --work RUNS/reference --out results/streaming \
+        --grid experiments/grids/reference.yaml --rows reference --sets "nw-ucla b" "utd-mhad xsub"
 
 The accuracy after the first 10 %, 20 %, ... of every test clip goes to OUT/early, and what `spot`
 measures on streams of the test clips (causal networks only) to OUT/streams. What is there already
@@ -10,7 +12,7 @@ and belongs to the same training is not measured again.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
@@ -31,6 +33,8 @@ class Config:
     work: str  # folder of the runs
     out: str  # folder for the results
     grid: str = "experiments/grids/streaming.yaml"
+    sets: list[str] = field(default_factory=list)  # only these; default: all of the grid
+    rows: list[str] = field(default_factory=list)  # only these; default: all of the grid
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
@@ -47,7 +51,8 @@ def is_done(file: Path, info: RunInfo) -> bool:
 def main(cfg: Config) -> None:
     grid = load_grid(cfg.grid)
     part = "val" if grid.part == "fit" else "test"
-    runs = [OneRun(c, row, s) for c in grid.sets for row in grid.rows for s in cfg.seeds]
+    sets, rows = cfg.sets or grid.sets, cfg.rows or list(grid.rows)
+    runs = [OneRun(clips, row, s) for clips in sets for row in rows for s in cfg.seeds]
     for run in tqdm(runs, "runs", disable=None):
         name = run.name(run.protocols[0])
         folder = Path(cfg.work) / name
