@@ -130,7 +130,7 @@ def persons():
     return index
 
 
-TURNS = [name for name in DATASETS["nw-ucla"].protocols if name.startswith("b-")]
+TURNS = [name for name in DATASETS["nw-ucla"].protocols if name.startswith(("b-v", "b-p"))]
 
 
 @pytest.mark.parametrize("turn", TURNS)
@@ -149,6 +149,25 @@ def test_a_turn_uses_the_classes_of_both_sides(persons, turn):
     val, fit = (set(persons.labels[found[part]]) for part in ("val", "fit"))
     assert val == fit
     assert val == ({0} if turn == "b-view1" else {0, 1})
+
+
+@pytest.mark.parametrize("turn, pair", [("b-classes1", (0, 8)), ("b-classes2", (6, 9))])
+def test_two_more_classes_train_from_one_view(turn, pair):
+    "Actions 1 to 12 without 7 and 10 are classes 0 to 9."
+    actions = [1, 2, 3, 4, 5, 6, 8, 9, 11, 12]
+    who = [(a, s, v) for a in actions for s in range(1, 11) for v in (1, 2, 3)]
+    index = index_from_names([f"a{a:02}_s{s:02}_e00_v{v:02}" for a, s, v in who], UCLA_NAME)
+    index.digests = index.names
+    main, found = masks("nw-ucla", "b", index), masks("nw-ucla", turn, index)
+    assert (found["train"] == main["train"]).all() and (found["test"] == main["test"]).all()
+    assert (found["fit"] == found["train"] & ~found["val"]).all()
+
+    of_pair = np.isin(index.labels, pair)
+    assert set(index.cameras[found["val"]]) == {2}
+    assert set(index.cameras[found["fit"] & of_pair]) == {1}
+    assert set(index.cameras[found["fit"] & ~of_pair]) == {1, 2}
+    assert set(index.labels[found["val"]]) == set(range(10))
+    assert set(index.subjects[found["val"] & ~of_pair]) == {3, 6, 9}
 
 
 def test_every_training_person_validates_in_one_turn(persons):

@@ -112,7 +112,7 @@ def of_training() -> list[float]:
     optimizer = acc.prepare(make_optimizer(model, cfg))
     state = TrainState(model, average, plain, optimizer, epoch=1)
 
-    task = SimpleNamespace(cfg=cfg, pipeline=lambda raw, labels, g: (raw, labels))
+    task = SimpleNamespace(cfg=cfg, filmed=None, pipeline=lambda raw, labels, g: (raw, labels))
     task.loss = lambda *batch: SkeletonTask.loss(task, *batch)
     batches = [(wave((4, 6), i), torch.tensor([0, 1, 2, 1]), torch.arange(4)) for i in range(2)]
     train_epoch(acc, state, batches, task)
