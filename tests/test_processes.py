@@ -136,7 +136,7 @@ def test_a_killed_process_ends_all_and_one_goes_on(place, recipe):
     cfg = replace(recipe, out=str(place / "killed"), epochs=16, checkpoint_every=100)
     words = ["-m", "last", "train"]
     for key, value in asdict(cfg).items():
-        if key not in ("pre", "aug") and value not in ("", []):
+        if key not in ("pre", "aug") and value not in ("", []) and value is not False:
             words += [f"--{key.replace('_', '-')}", value]
     process = torchrun(*words, "--pre.frames", 8)
     try:
