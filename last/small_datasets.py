@@ -70,7 +70,7 @@ for number, persons in enumerate(((1, 4, 7, 10), (2, 5, 8), (3, 6, 9)), 1):
         clips_with("subjects", persons), f"as b; validation: persons {listed}, both views"
     )
 
-
+# %% ../nbs/05_small_datasets.ipynb #e77319fa
 def _ucla_from_one_view(labels: tuple[int, ...], names: str) -> Protocol:
     """Protocol b with two more classes that train from view 1 alone. View 2 validates: all clips of
     these classes, and three persons' clips of the others."""
@@ -87,6 +87,7 @@ def _ucla_from_one_view(labels: tuple[int, ...], names: str) -> Protocol:
 UCLA_PROTOCOLS["b-classes1"] = _ucla_from_one_view((0, 8), "two classes (pick up, throw)")
 UCLA_PROTOCOLS["b-classes2"] = _ucla_from_one_view((6, 9), "two classes (donning, carry)")
 
+# %% ../nbs/05_small_datasets.ipynb #e00f4b5b
 UTD_PROTOCOLS = {
     "xsub" if subject == 7 else f"xsub-{subject}": split_by(
         column="subjects",

@@ -12,10 +12,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from tyro.conf import Positional
 
 from .core import Command, write_atomic
 from .events import ActionSpotter, Event
@@ -191,7 +190,7 @@ class StreamingRecognizer(Stream):
 class StreamConfig:
     "Answer a stream of joints frame by frame; one JSON object per answer on the standard output."
 
-    run: Annotated[str, Positional]  # folder of a causal run, or a file of `export`
+    run: str  # folder of a causal run, or a file of `export`
     # JSON lines, a .npy clip (T, V, 3) or (M, T, V, 3), or - for the standard input
     source: str = "-"
     top: int = 3  # classes per answer

@@ -1,6 +1,7 @@
 """Older results get today's names and the versions they were made with; figures stay."""
 
 import json
+import shutil
 import sys
 
 from conftest import ROOT
@@ -52,6 +53,11 @@ def test_the_first_reference_has_a_name_of_its_own(tmp_path):
     assert moved["row"] == "reference-v1, slower"
     assert moved["trained"]["config"]["model"] == "reference-v1 attention=softmax"
     assert json.loads(kept.read_text())["row"] == "reference"
+
+
+def test_stored_results_have_todays_names(tmp_path):
+    shutil.copytree(ROOT / "results", tmp_path / "results")
+    assert main(tmp_path / "results") == 0
 
 
 def test_every_stored_run_says_its_versions():

@@ -282,7 +282,7 @@ def test_command_reads_lines_and_writes_lines(toy, tmp_path, capsys, monkeypatch
     for source in ("clip.jsonl", "clip.npy", "-"):
         monkeypatch.setattr(sys, "stdin", io.StringIO(lines_of(frames)))
         path = source if source == "-" else str(tmp_path / source)
-        assert main(["stream", file, "--source", path, "--top", "2"]) == 0
+        assert main(["stream", "--run", file, "--source", path, "--top", "2"]) == 0
         printed.append(capsys.readouterr().out)
 
     assert printed[0] == printed[1] == printed[2]

@@ -68,8 +68,9 @@ def train(words: list[str], run: Path, kill_after: int = 0) -> tuple[int, float]
             break
         time.sleep(0.2)
 
-    if not kill_after and process.returncode:
-        raise SystemExit(f"training ended with status {process.returncode}")
+    wanted = -signal.SIGKILL if kill_after else 0
+    if process.returncode != wanted:
+        raise SystemExit(f"training ended with status {process.returncode}, expected {wanted}")
     return peak, time.perf_counter() - began
 
 
@@ -95,7 +96,7 @@ def main(cfg: Config) -> None:
     write_json(
         Path(cfg.out),
         dict(
-            config=about["config"],
+            trained=about,
             clips=clips,
             epochs_before_the_kill=done,
             epochs=len(history),

@@ -109,6 +109,7 @@ def measure(args: argparse.Namespace, store, model: str) -> dict:
     from last.loop import make_accelerator, start_state
     from last.processes import SharedBatches
     from last.training import SkeletonTask, TrainConfig
+    from last.zoo import network_version
 
     cfg = load_defaults(TrainConfig, args.config)
     cfg = replace(
@@ -140,7 +141,8 @@ def measure(args: argparse.Namespace, store, model: str) -> dict:
     found["model_only_clips_per_s"] = alone["clips_per_s"]
     found["of_model_only"] = found["clips_per_s"] / alone["clips_per_s"]
     found["hours_of_ntu120_xsub"] = args.epochs * NTU120_XSUB / found["clips_per_s"] / 3600
-    return found | {"processes": acc.num_processes, "device": str(acc.device)}
+    about = {"model": model, "version": network_version(model)}
+    return about | found | {"processes": acc.num_processes, "device": str(acc.device)}
 
 
 def main() -> None:
