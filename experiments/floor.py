@@ -26,7 +26,8 @@ CHANGES = {  # row -> settings that it changes, of the floor and of its preproce
     "read-4": ({"read": 4}, {}),
     "read-36": ({"read": 36}, {}),
 }
-NETWORKS_INPUT = ({}, {"frames": 16, "align": False})  # as in grids/peers.yaml
+# as in grids/networks.yaml
+NETWORKS_INPUT = ({}, {"frames": 32, "align": False, "stream": "all", "scale": "body"})
 
 
 def measure(stores: str, tested: str, out: str, row: str, seed: int, part: str) -> None:

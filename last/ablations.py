@@ -183,7 +183,7 @@ def one_run(cfg: AblateConfig, grid: Grid, run: OneRun) -> list[Path]:
         for protocol, file in files.items():
             part = "val" if grid.part == "fit" else "test"
             result = evaluate_run(settings, run, protocol, part)
-            if grid.scores:
+            if run.row in grid.scores:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(scores_file(settings, protocol), file.with_suffix(".npz"))
             write_json(file, result)

@@ -28,7 +28,7 @@ class Grid:
     by_set: dict = field(default_factory=dict)  # set -> settings that are different there
     part: Literal["train", "fit"] = "train"  # what is trained on; fit: the validation part judges
     compare: str = ""  # the row that others are compared with; default: the first
-    scores: bool = False  # keep the answers to all clips, too, beside each result
+    scores: list[str] = field(default_factory=list)  # rows whose answers to all clips are kept
 
 
 def deep_merge(base: dict, change: dict) -> dict:
@@ -104,6 +104,8 @@ def check_grid(grid: Grid) -> None:
         raise ValueError(f"compare: no row is called {grid.compare!r}")
     if len({slug(name) for name in grid.rows}) < len(grid.rows):
         raise ValueError("two rows have the same name but for punctuation")
+    if unknown := set(grid.scores) - set(grid.rows):
+        raise ValueError(f"scores: no row is called {', '.join(map(repr, unknown))}")
 
     for name in grid.rows:
         check_row(name, grid)

@@ -38,7 +38,7 @@ def done(tmp_path_factory):
 
 def test_a_grid_may_keep_the_answers_to_all_clips(done, tmp_path):
     at, cfg, _ = done
-    (tmp_path / "grid.yaml").write_text(GRID + "scores: true\n")
+    (tmp_path / "grid.yaml").write_text(GRID + "scores: [plain]\n")
     here = AblateConfig(
         str(tmp_path / "grid.yaml"),
         cfg.stores,
