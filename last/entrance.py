@@ -57,9 +57,10 @@ def check_clip(
         raise ParseError(f"{clip.name}: infinity among the coordinates")
 
     # a joint is there with all its numbers or not at all
-    some = np.isnan(clip.points).any(-1) & ~np.isnan(clip.points).all(-1)
-    if some.any():
-        m, t, v = np.argwhere(some)[0]
+    lost = np.isnan(clip.points)
+    differ = lost != lost[..., :1]
+    if differ.any():
+        m, t, v, _ = np.argwhere(differ)[0]
         where = f"person {m}, frame {t}, {skeleton.joints[v]}"
         raise ParseError(f"{clip.name}: {where}: some numbers are NaN and others are not")
 

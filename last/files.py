@@ -23,34 +23,56 @@ from .checksums import check_listed
 class Found:
     "What a search found."
 
-    files: list[Path]  # in order of their paths
+    names: list[str]  # paths below the folder that was searched, in order
     broken: list[tuple[Path, str]]  # links and folders that cannot be opened, and why
     similar: list[Path]  # files that look like one of the dataset and are none
 
 
-def _walk(folder: Path, seen: set[str], broken: list) -> Iterator[Path]:
-    "Every file below a folder; hidden ones are left out, and links are followed once."
+def _list_folder(folder: str) -> tuple[list[str], list[str], list[str]]:
+    "Names of the folders, files and links in a folder, in order; hidden ones are left out."
+    folders, files, links = [], [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            kind = links if entry.is_symlink() else folders if entry.is_dir() else files
+            kind.append(entry.name)
+
+    return sorted(folders), sorted(files), sorted(links)
+
+
+def _walk(
+    root: str,
+    below: str,  # the folder, as a path below the root
+    seen: set[str],  # real paths of the folders so far
+    broken: list,
+) -> Iterator[tuple[str, str]]:  # path below the root, real path
+    "Every file of a folder and below it; links are followed once."
+    folder = os.path.join(root, below)
     real = os.path.realpath(folder)
     if real in seen:
         return  # a link back to where we have been
 
     seen.add(real)
     try:
-        entries = sorted(folder.iterdir())
+        folders, files, links = _list_folder(folder)
     except OSError as error:
-        broken.append((folder, f"{type(error).__name__}: {error.strerror}"))
+        broken.append((Path(folder), f"{type(error).__name__}: {error.strerror}"))
         return
 
-    # real folders before links, so that a file keeps the name of the place where it lies
-    for path in sorted(entries, key=lambda path: path.is_symlink()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from _walk(path, seen, broken)
-        elif path.exists():
-            yield path
+    # links last, so that a file keeps the name of the place where it lies
+    for name in folders:
+        yield from _walk(root, os.path.join(below, name), seen, broken)
+    for name in files:
+        yield os.path.join(below, name), os.path.join(real, name)
+    for name in links:
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):
+            yield from _walk(root, os.path.join(below, name), seen, broken)
+        elif os.path.exists(path):
+            yield os.path.join(below, name), os.path.realpath(path)
         else:
-            broken.append((path, "a link that leads nowhere"))
+            broken.append((Path(path), "a link that leads nowhere"))
 
 # %% ../nbs/03_files.ipynb #b714d47e
 def find_files(
@@ -64,17 +86,17 @@ def find_files(
     pattern = pattern.lower()
     ending = pattern.split("*")[-1]
     found = Found([], [], [])
-    taken = set()
-    for path in _walk(Path(root), set(), found.broken):
-        name = path.name.lower()
-        real = os.path.realpath(path)
-        if fnmatch(name, pattern) and real not in taken:
-            taken.add(real)
-            found.files.append(path)
-        elif ending in name and real not in taken:
-            found.similar.append(path)
+    taken = {}  # real path -> the name under which it was found
+    for name, real in _walk(str(root), "", set(), found.broken):
+        last = os.path.basename(name).lower()
+        if real in taken:
+            continue
+        if fnmatch(last, pattern):
+            taken[real] = name
+        elif ending in last:
+            found.similar.append(Path(root, name))
 
-    found.files.sort()
+    found.names = sorted(taken.values())
     return found
 
 # %% ../nbs/03_files.ipynb #fb7f81d8
@@ -89,11 +111,16 @@ class Sources:
     reasons: dict[int, str]  # row -> why the file was skipped
 
     @staticmethod
-    def of(root: Path, paths: list[Path]) -> "Sources":
+    def of(
+        root: Path,
+        names: list[str],  # paths below the root
+    ) -> "Sources":
         "As they are now; nothing is read yet."
-        names = [str(path.relative_to(root)) for path in paths]
-        stats = np.array([(s.st_size, s.st_mtime_ns) for s in map(os.stat, paths)], np.int64)
-        return Sources(names, *stats.reshape(-1, 2).T, np.zeros(len(paths), np.int64), {})
+        sizes, times, dropped = np.zeros((3, len(names)), np.int64)
+        for i, name in enumerate(names):
+            about = os.stat(os.path.join(root, name))
+            sizes[i], times[i] = about.st_size, about.st_mtime_ns
+        return Sources(names, sizes, times, dropped, {})
 
     def arrays(self) -> dict[str, np.ndarray]:
         "For sources.npz; text as bytes, because a column of text is as wide as its longest line."
@@ -142,7 +169,10 @@ def source_of(
     sources: Sources | None = None,
 ) -> str:
     "A hash that changes with any of the settings, and any file's name, size or time."
-    files = []
+    digest = hashlib.sha256(json.dumps([*settings, []])[:-2].encode())
     if sources:
-        files = list(zip(sources.names, sources.sizes.tolist(), sources.times.tolist()))
-    return hashlib.sha256(json.dumps([*settings, files]).encode()).hexdigest()[:16]
+        files = zip(sources.names, sources.sizes.tolist(), sources.times.tolist())
+        for i, file in enumerate(files):  # one at a time, for there may be many
+            digest.update((", " * (i > 0) + json.dumps(file)).encode())
+    digest.update(b"]]")
+    return digest.hexdigest()[:16]

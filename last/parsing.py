@@ -155,57 +155,47 @@ def parse_careful(
     return T, ids, frames, np.array(xyz, np.float64).astype(np.float32).reshape(-1, 25, 3)
 
 # %% ../nbs/02_parsing.ipynb #e4172667
-_WIDTH = 16  # characters of a number that are looked at, the last ones
+_WIDTH = 8  # characters of a number that are looked at, the last ones
 _BYTE = 0x0101010101010101  # times a character: that character eight times
-_KEEP = np.array([[0xFF] * n + [0] * (_WIDTH - n) for n in range(_WIDTH + 1)], np.uint8)
-_KEEP = _KEEP[:, ::-1].copy().view(">u8").astype(np.uint64).T.copy()  # (2, 17): n from the right
+_KEEP = np.array([(1 << 8 * n) - 1 for n in range(_WIDTH + 1)], np.uint64)  # the last n characters
+_TENS = 10.0 ** np.arange(_WIDTH + 1)
 
 
-def _whole(
-    digits: np.ndarray,  # (2, n) uint64, a digit per byte
-) -> np.ndarray:  # (n,) float64
-    "Numbers of 16 digits: neighbors become one number of two digits, of four, of eight."
+def _join_digits(
+    digits: np.ndarray,  # (n,) uint64, a digit per byte
+) -> np.ndarray:  # (n,) uint64
+    "Numbers of 8 digits: neighbors become one number of two digits, of four, of eight."
     x = digits
     x = (x >> 8 & 0x00FF00FF00FF00FF) * 10 + (x & 0x00FF00FF00FF00FF)
     x = (x >> 16 & 0x0000FFFF0000FFFF) * 100 + (x & 0x0000FFFF0000FFFF)
-    x = (x >> 32) * 10_000 + (x & 0x00000000FFFFFFFF)
-    return x[0] * 1e8 + x[1]
+    return (x >> 32) * 10_000 + (x & 0x00000000FFFFFFFF)
 
 # %% ../nbs/02_parsing.ipynb #99a3a1bb
 def _decimals(
-    data: np.ndarray,  # (bytes,) uint8, ASCII, at least 16 of them before the first number
+    data: np.ndarray,  # (bytes,) uint8, ASCII, at least 8 of them before the first number
     starts: np.ndarray,  # (n,) where each number begins
     ends: np.ndarray,  # (n,) where it has ended
 ) -> np.ndarray:  # (n,) float64
     "Decimal numbers, each rounded once; ValueError if one of them is none."
     minus = data[starts] == ord("-")
-    lengths = ends - starts - minus
-    windows = np.lib.stride_tricks.sliding_window_view(data, _WIDTH)
-    chars = windows[ends - _WIDTH].view(">u8").T.astype(np.uint64, "C")  # (2, n), eight in each
+    first = starts + minus
+    lead = data[first] - np.uint8(ord("0"))  # the digit before the dot
+    places = ends - first - 2  # behind it
+    few = np.clip(places, 0, _WIDTH)
+    plain = (data[first + 1] == ord(".")) & (lead <= 9) & (places > 0) & (places == few)
 
-    # what stands before a number becomes 0, and so does its dot
-    keep = _KEEP[:, np.minimum(lengths, _WIDTH)]
-    chars = chars & keep | ord("0") * _BYTE & ~keep
-    other = chars ^ ord(".") * _BYTE  # a byte of 0 is a dot
-    dots = ~(other + 0x7F * _BYTE) & 0x80 * _BYTE  # its highest bit, for each dot
-    chars ^= (dots >> 7) * (ord(".") ^ ord("0"))
+    # the last eight characters; in `digits ^ ord("0")` a digit is 0 to 9
+    eights = np.ndarray(len(data) - _WIDTH + 1, ">u8", data, strides=(1,))
+    digits = eights[ends - _WIDTH].astype(np.uint64) ^ ord("0") * _BYTE
+    digits &= _KEEP[few]
+    more = digits + 0x76 * _BYTE  # 10 and above reach the highest bit
+    plain &= (digits | more) & 0x80 * _BYTE == 0
 
-    # digits, and at most one dot?
-    has_dot = dots.any(0)
-    high = (chars & 0xF0 * _BYTE) | (chars + 0x06 * _BYTE & 0xF0 * _BYTE) >> 4
-    plain = (high == 0x33 * _BYTE).all(0)  # 0x30 to 0x39, and with 6 more not above 0x3F
-    plain &= ((dots & dots - 1) == 0).all(0) & ~dots.all(0)
-    plain &= (lengths > has_dot) & (lengths < _WIDTH)
-
-    # whole numbers without their dots, and the powers of ten below them
-    number = _whole(chars & 0x0F * _BYTE)
-    scale = np.where(has_dot, _whole(dots >> 7), 1)
-    before = np.where(has_dot, np.floor(number / (10 * scale)), 0)
-    number = (number - 9 * scale * before) / scale
-    values = np.where(minus, -number, number)
+    values = (lead * _TENS[few] + _join_digits(digits)) / _TENS[few]
+    np.negative(values, values, where=minus)
 
     text = data.tobytes() if not plain.all() else b""
-    for i in np.flatnonzero(~plain):
+    for i in np.flatnonzero(~plain).tolist():
         values[i] = float(text[starts[i] : ends[i]])
     return values
 
@@ -326,7 +316,8 @@ def read_ntu_bodies(
 
     T, ids, frames, xyz = parsed or parse_careful(path, read_lines(path))
     # the sensor writes zeros for a joint that it cannot place
-    xyz[(xyz == 0).all(-1)] = np.nan
+    x, y, z = xyz.transpose(2, 0, 1) == 0
+    xyz[x & y & z] = np.nan
     seen = np.isfinite(xyz).any((1, 2))
     ids = np.array(ids)[seen]
     frames = np.array(frames, int)[seen]
@@ -341,7 +332,8 @@ _MOSTLY = 0.69754  # of the frames
 
 def _variance(xyz: np.ndarray) -> float:  # (n, 25, 3)
     "Sum of the variances of x, y and z over all frames and joints."
-    return float(np.nansum(np.nanvar(xyz.reshape(-1, 3), 0)))
+    rows = np.ascontiguousarray(xyz.reshape(-1, 3).T)  # of which numpy adds up one after the other
+    return float(np.nansum(np.nanvar(rows, 1)))
 
 
 def _wide_frames(body: Body) -> np.ndarray:  # (n,) bool

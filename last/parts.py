@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -98,21 +99,26 @@ def check_columns(
     return int(ends[-1])
 
 # %% ../nbs/05_parts.ipynb #016e7388
-def do_part(paths: list[Path], out: Path, reader: Reader) -> int:
+def do_part(
+    root: Path,
+    names: list[str],  # of files, below the root
+    out: Path,
+    reader: Reader,
+) -> int:
     "Parse one part into a file, which is there completely or not at all."
-    clips, skipped = read_files(paths, reader)
+    clips, skipped = read_files([root / name for name in names], reader)
     table = np.array(skipped, dtype=str).reshape(-1, 2)
     save_npz(out, skipped=table, **(pack(clips) if clips else {}))
-    return len(paths)
+    return len(names)
 
 
-def read_back(out: Path, paths: list[Path], reader: Reader) -> dict[str, np.ndarray]:
+def read_back(root: Path, names: list[str], out: Path, reader: Reader) -> dict[str, np.ndarray]:
     "A part without its rows; one that was damaged in the meantime is parsed again."
     try:
         part = load_npz(out)
     except Exception:
         out.unlink()
-        do_part(paths, out, reader)
+        do_part(root, names, out, reader)
         part = load_npz(out)
     return {name: column for name, column in part.items() if name not in _ROWS}
 
@@ -128,22 +134,28 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def parse_parts(jobs: dict[Path, list[Path]], reader: Reader, workers: int) -> None:
+def parse_parts(
+    root: Path,
+    jobs: dict[Path, list[str]],  # file of a part -> names of files below the root
+    reader: Reader,
+    workers: int,
+) -> None:
     "Parse the parts that are not there yet, in a pool, with a progress bar."
-    todo = {out: paths for out, paths in jobs.items() if not out.exists()}
+    todo = {out: names for out, names in jobs.items() if not out.exists()}
     total = sum(map(len, jobs.values()))
     done = total - sum(map(len, todo.values()))
     workers = min(workers or os.cpu_count() or 1, len(todo))
 
     with tqdm(total=total, initial=done, desc="parsing", unit="file", disable=None) as bar:
         if workers <= 1:
-            for out, paths in todo.items():
-                bar.update(do_part(paths, out, reader))
+            for out, names in todo.items():
+                bar.update(do_part(root, names, out, reader))
             return
 
         context = multiprocessing.get_context("spawn")  # forking after torch has run can hang
         with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
-            futures = [pool.submit(do_part, paths, out, reader) for out, paths in todo.items()]
+            about = [(root, names, out, reader) for out, names in todo.items()]
+            futures = [pool.submit(do_part, *job) for job in about]
             try:
                 for future in as_completed(futures):
                     bar.update(future.result())
@@ -198,7 +210,7 @@ class Piece:
 
 # %% ../nbs/05_parts.ipynb #07d00242
 def find_pieces(
-    places: list[tuple[Any, int]],  # of each clip: a part's file or a store, and its number there
+    places: Iterable[tuple[Any, int]],  # of each clip: a part's file or a store, its number there
     most: int,  # clips of one piece
 ) -> list[Piece]:
     "Neighbors together, as many as a part may have."

@@ -8,9 +8,9 @@ __all__ = ['PART', 'PrepareConfig', 'prepare']
 # %% ../nbs/08_preparation.ipynb #4a8c7d6e
 import hashlib
 import shutil
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +27,7 @@ from .folders import free_for_store, recover
 from .joint_maps import joint_map, target_skeleton, turn_up
 from .joints import Skeleton
 from .parsing import Clip
-from .parts import find_pieces, parse_parts, read_back
+from .parts import Piece, find_pieces, parse_parts, read_back
 from .skeletons import get_skeleton
 from .store import Store, join_pieces, number_classes, write_store
 
@@ -36,7 +36,7 @@ from .store import Store, join_pieces, number_classes, write_store
 class _Files:
     "What was found of a dataset."
 
-    paths: list[Path]  # by their clips' names
+    names: list[str]  # paths below the root, in the order of their clips' names
     known_missing: int  # left out, because their authors say that they are damaged
     broken: list[list[str]]  # [file, why] of links that lead nowhere
     similar: list[str]  # files that look like clips by their names and are none
@@ -45,15 +45,15 @@ class _Files:
 def _find_files(root: Path, dataset: Dataset) -> _Files:
     "A dataset's files."
     found = find_files(root, dataset.pattern)
-    kept = [path for path in found.files if dataset.keep(path.stem)]
-    kept.sort(key=lambda path: (dataset.clip_name(path), str(path)))
-    paths = [path for path in kept if path.stem not in dataset.known_missing]
-    if not paths:
+    kept = [name for name in found.names if dataset.keep(Path(name).stem)]
+    kept.sort(key=lambda name: (dataset.clip_name(root / name), name))
+    names = [name for name in kept if Path(name).stem not in dataset.known_missing]
+    if not names:
         what = f"{dataset.name} files ({dataset.pattern})"
         raise FileNotFoundError(f"{root}: no {what} in this folder or below")
 
     broken = [[str(path), why] for path, why in found.broken]
-    return _Files(paths, len(kept) - len(paths), broken, [str(path) for path in found.similar])
+    return _Files(names, len(kept) - len(names), broken, [str(path) for path in found.similar])
 
 # %% ../nbs/08_preparation.ipynb #54a5d89b
 @dataclass
@@ -159,7 +159,7 @@ class _Work:
         self.out = Path(cfg.out)
         self.entrance = _entrance(cfg, dataset)
         self.files = _find_files(self.root, dataset)
-        self.now = Sources.of(self.root, self.files.paths)
+        self.now = Sources.of(self.root, self.files.names)
 
         self.settings = [cfg.dataset, PART, self.entrance.target.name, cfg.up]
         self.source = source_of(self.settings, self.now)
@@ -175,6 +175,10 @@ class _Work:
         self.folder = self.out.with_name(f"{self.out.name}.parts-{self.source}")
         starts = range(0, len(new), PART)
         self.jobs = {self.folder / f"{s // PART:05d}.npz": new[s : s + PART] for s in starts}
+
+    def names(self, rows: list[int]) -> list[str]:
+        "Of some files, below the root."
+        return [self.now.names[row] for row in rows]
 
     def left(self) -> list[int]:
         "Rows of the files that are in no finished part."
@@ -232,45 +236,57 @@ def _parse(work: _Work) -> Reader:
         shutil.rmtree(outdated)
     work.folder.mkdir(parents=True, exist_ok=True)
 
-    dataset, paths = work.dataset, work.files.paths
+    dataset = work.dataset
     about = (len(dataset.classes), work.cfg.strict, work.entrance)
     reader = Reader(dataset.name, dataset.read, *about)
-    jobs = {file: [paths[row] for row in rows] for file, rows in work.jobs.items()}
-    parse_parts(jobs, reader, work.cfg.workers)
+    jobs = {file: work.names(rows) for file, rows in work.jobs.items()}
+    parse_parts(work.root, jobs, reader, work.cfg.workers)
     return reader
 
 
-def _places(work: _Work, reader: Reader) -> list[tuple[Path | Store, int]]:
-    "Where the clip of each file lies now, in the order of the store; fills in `work.now`."
-    paths, now = work.files.paths, work.now
-    place = {}
+def _note_outcomes(work: _Work, reader: Reader) -> None:
+    "Which files were skipped, and how many bodies found no place: fills in `work.now`."
+    now, before = work.now, work.before
     for file, rows in work.jobs.items():
-        part = read_back(file, [paths[row] for row in rows], reader)
+        names = work.names(rows)
+        part = read_back(work.root, names, file, reader)
         reasons = dict(part["skipped"].tolist())
-        now.reasons |= {r: reasons[str(paths[r])] for r in rows if str(paths[r]) in reasons}
+        paths = [str(work.root / name) for name in names]
+        now.reasons |= {row: reasons[p] for row, p in zip(rows, paths) if p in reasons}
         kept = [row for row in rows if row not in now.reasons]
         now.dropped[kept] = part.get("dropped", [])
-        place |= {row: (file, i) for i, row in enumerate(kept)}
 
-    # what the store had before
-    reasons = work.before.reasons if work.before else {}
-    total = len(work.before.names) if work.before else 0
-    number = np.cumsum([row not in reasons for row in range(total)]) - 1
-    for row, old in enumerate(work.rows.tolist()):
-        if old in reasons:
-            now.reasons[row] = reasons[old]
-        elif old >= 0:
-            now.dropped[row] = work.before.dropped[old]
-            place[row] = work.store, int(number[old])
+    for row in np.flatnonzero(work.rows >= 0).tolist():
+        old = int(work.rows[row])
+        now.dropped[row] = before.dropped[old]
+        if old in before.reasons:
+            now.reasons[row] = before.reasons[old]
 
-    return [place[row] for row in sorted(place)]
+
+def _places(work: _Work) -> Iterator[tuple[Path | Store, int]]:
+    "Where the clip of each file lies now, in the order of the store."
+    skipped = work.now.reasons
+    parsed = (
+        (file, i)
+        for file, rows in work.jobs.items()
+        for i in range(sum(row not in skipped for row in rows))
+    )
+    stored = count()  # clips of the store that is there, which has the same order
+    for row, old in enumerate(work.rows):
+        if row not in skipped:
+            yield next(parsed) if old < 0 else (work.store, next(stored))
 
 # %% ../nbs/08_preparation.ipynb #aebb6ae1
-def _check_names(root: Path, columns: list[dict[str, np.ndarray]]) -> None:
+def _column(pieces: list[Piece], name: str) -> np.ndarray:  # (clips,)
+    "One column of the index."
+    return np.concatenate([piece.columns()[name] for piece in pieces])
+
+
+def _check_names(root: Path, pieces: list[Piece]) -> None:
     "An error if two clips have the same name."
-    names = Counter(name for part in columns for name in part["names"].tolist())
-    double = [name for name, count in names.items() if count > 1]
-    if double:
+    names, counts = np.unique(_column(pieces, "names"), return_counts=True)
+    double = names[counts > 1]
+    if len(double):
         found = f"{len(double)} clips are there twice, for instance {double[0]}"
         raise ParseError(f"{root}: {found}; point --root at one copy")
 
@@ -287,22 +303,22 @@ def _prepare_files(cfg: PrepareConfig, dataset: Dataset, report: Callable) -> No
 
     _check_room(work)
     reader = _parse(work)
-    pieces = find_pieces(_places(work, reader), PART)
-    paths, now = work.files.paths, work.now
+    _note_outcomes(work, reader)
+    pieces = find_pieces(_places(work), PART)
+    now = work.now
     skipped = list(work.files.broken)
-    skipped += [[str(paths[row]), now.reasons[row]] for row in sorted(now.reasons)]
+    skipped += [[str(work.root / now.names[row]), now.reasons[row]] for row in sorted(now.reasons)]
     _refuse_skipped(cfg.strict, skipped)
     if not pieces:
         first = ": ".join(skipped[0])
         raise ParseError(
-            f"{work.root}: none of {len(paths)} files could be read; the first: {first}"
+            f"{work.root}: none of {len(now.names)} files could be read; the first: {first}"
         )
 
-    columns = [piece.columns() for piece in pieces]
-    _check_names(work.root, columns)
+    _check_names(work.root, pieces)
 
     # the store
-    classes = list(dataset.classes) or number_classes(max(int(c["labels"].max()) for c in columns))
+    classes = list(dataset.classes) or number_classes(int(_column(pieces, "labels").max()))
     skeleton = work.entrance.target.as_dict()
     meta = {"dataset": dataset.name, "skeleton": skeleton, "classes": classes}
     meta |= {"skipped": skipped, "known_missing": work.files.known_missing}
@@ -329,7 +345,8 @@ def _prepare_array(cfg: PrepareConfig, dataset: Dataset, report: Callable) -> No
 
     paths = dataset.files(root)
     settings = [cfg.dataset, entrance.source.name, cfg.split, entrance.target.name, cfg.up]
-    source = source_of(settings, Sources.of(root.parent, paths))
+    names = [str(path.relative_to(root.parent)) for path in paths]
+    source = source_of(settings, Sources.of(root.parent, names))
     if _stays(cfg, source, report):
         return
 

@@ -42,7 +42,7 @@ def _fingerprint(columns: dict[str, np.ndarray]) -> str:
 def _write_files(work: Path, pieces: list[Piece], meta: dict, sources: dict | None) -> None:
     "All files of a store."
     small = [piece.columns() for piece in pieces]
-    columns = {name: np.concatenate([part[name] for part in small]) for name in COLUMNS}
+    columns = {name: np.concatenate([part.pop(name) for part in small]) for name in COLUMNS}
     ends = np.cumsum(columns["frames"] * columns["persons"])
     columns["offsets"] = np.concatenate([[0], ends[:-1]])
     np.savez(work / "index.npz", **columns)
