@@ -3,8 +3,8 @@
     python -m last ablate --grid experiments/grids/streaming.yaml --stores STORES \
         --work RUNS/streaming --out results/streaming/clips
     python experiments/streams.py --stores STORES --work RUNS/streaming --out results/streaming
-    python experiments/streams.py --stores STORES --work RUNS/reference --out results/streaming \
-        --grid experiments/grids/reference.yaml --rows reference --sets "nw-ucla b" "utd-mhad xsub"
+    python experiments/streams.py --stores STORES --work RUNS/networks --out results/streaming \
+        --grid experiments/grids/networks.yaml --rows reference --sets "nw-ucla b" "utd-mhad xsub"
 
 The accuracy after the first 10 %, 20 %, ... of every test clip goes to OUT/early, and what `spot`
 measures on streams of the test clips (causal networks only) to OUT/streams. What is there already

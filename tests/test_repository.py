@@ -208,6 +208,12 @@ def test_outputs_are_kept_and_clean(path):
     assert not noise, f"a path, process id or address in an output: {noise.group()}"
 
 
+def test_results_name_no_folder_of_a_machine():
+    for file in (ROOT / "results").rglob("*.json"):
+        found = re.search(r'"/(home|root|tmp|work|Users|mnt)/[^"]*"', file.read_text("utf-8"))
+        assert not found, f"{file}: {found.group()}; run it with paths below the current folder"
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, **by_name)
 def test_history_alone_speaks_of_the_plan(path):
     if path.stem == "history":
