@@ -35,8 +35,12 @@ def _list_folder(folder: str) -> tuple[list[str], list[str], list[str]]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            kind = links if entry.is_symlink() else folders if entry.is_dir() else files
-            kind.append(entry.name)
+            if entry.is_symlink():
+                links.append(entry.name)
+            elif entry.is_dir():
+                folders.append(entry.name)
+            elif entry.is_file():  # and no pipe, which would keep a reader waiting
+                files.append(entry.name)
 
     return sorted(folders), sorted(files), sorted(links)
 
@@ -69,7 +73,7 @@ def _walk(
         path = os.path.join(folder, name)
         if os.path.isdir(path):
             yield from _walk(root, os.path.join(below, name), seen, broken)
-        elif os.path.exists(path):
+        elif os.path.isfile(path):
             yield os.path.join(below, name), os.path.realpath(path)
         else:
             broken.append((Path(path), "a link that leads nowhere"))

@@ -14,6 +14,7 @@ import last.preparation
 import last.store
 from last.core import ParseError
 from last.datasets import DATASETS
+from last.files import find_files
 from last.info import InfoConfig, describe, notes_about, open_store
 from last.joints import make_skeleton
 from last.parsing import Clip, read_ntu
@@ -785,6 +786,29 @@ def test_links_case_and_trash(cfg, tree, tmp_path):
     ]
     assert "not taken    1 files" in describe(store)
     assert "S007C001P001R001A001.skeleton.bak: not named like a clip" in describe(store)
+
+
+def test_one_file_by_several_ways_is_one_clip(tmp_path):
+    "A link before its file, a link behind it, and a folder that is reached twice."
+    root = tmp_path / "data"
+    for name in ("b/x.skeleton", "b/c/y.skeleton"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("clip")
+    (root / "a").mkdir()
+    (root / "a/x again.skeleton").symlink_to(root / "b/x.skeleton")
+    (root / "b/c/x.skeleton").symlink_to(root / "b/x.skeleton")
+    (root / "z").symlink_to(root / "b/c")
+    found = find_files(root, "*.skeleton")
+    assert found.names == ["a/x again.skeleton", "b/c/y.skeleton"]
+    assert not found.broken and not found.similar
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "x.skeleton")
+    (tmp_path / "y.skeleton").symlink_to(tmp_path / "x.skeleton")
+    found = find_files(tmp_path, "*.skeleton")
+    assert not found.names and [path.name for path, _ in found.broken] == ["y.skeleton"]
 
 
 # what clips may hold
