@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WEIGHTS', 'ParseError', 'EmptyClipError', 'check_settings', 'config_from_dict', 'read_yaml', 'write_atomic',
            'cannot_write', 'write_json', 'pick_device', 'cpu_name', 'has_bf16', 'usable_precision', 'autocast',
-           'environment', 'find_run', 'Command']
+           'environment', 'process_memory', 'find_run', 'Command']
 
 # %% ../nbs/00_core.ipynb #dc67effa
 import contextlib
@@ -276,6 +276,19 @@ def environment() -> dict[str, str]:
         machine=f"{device}, {os.cpu_count()} cores, {platform.machine()}",
         commit=_commit(),
     )
+
+# %% ../nbs/00_core.ipynb #a4b7d310
+def process_memory(
+    field: str,  # VmRSS: what it holds now; VmHWM: its largest so far
+    pid: int | str = "self",
+) -> int:  # bytes
+    "What Linux says of a process; OSError if there is none, ValueError if it says nothing of it."
+    status = Path(f"/proc/{pid}/status")
+    for line in status.read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+
+    raise ValueError(f"{status}: expected a field {field}, found none")
 
 # %% ../nbs/00_core.ipynb #817b3a77
 WEIGHTS = Path(str(files("last"))) / "weights"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -181,3 +182,12 @@ def test_bf16_only_where_the_processor_has_it(monkeypatch, flags, expected):
     monkeypatch.setattr(core, "_cpu_info", lambda: flags)
     assert core.usable_precision("bf16", "cpu") == expected
     assert core.usable_precision("bf16", "cuda") == "bf16"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="Linux alone tells")
+def test_memory_of_this_and_of_another_process():
+    assert 0 < core.process_memory("VmRSS", os.getppid()) < 1e12
+    with pytest.raises(ValueError, match="VmNothing"):
+        core.process_memory("VmNothing")
+    with pytest.raises(OSError):
+        core.process_memory("VmRSS", 2**30)

@@ -12,7 +12,6 @@ from last.cost import (
     count_macs_outside,
     file_sizes,
     peak_memory,
-    process_memory,
 )
 from last.skeletons import get_skeleton
 from last.zoo import build_model
@@ -76,11 +75,6 @@ def test_memory_of_a_fresh_process_is_found():
 
 def test_memory_is_none_where_it_cannot_be_measured():
     assert peak_memory("no such network") is None
-
-
-def test_an_unknown_memory_field_is_named():
-    with pytest.raises(ValueError, match="VmNothing"):
-        process_memory("VmNothing")
 
 
 def test_missing_thop_names_the_extra(monkeypatch, nano):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import tyro
 
-from last.core import environment, write_json
+from last.core import environment, process_memory, write_json
 
 LAST = [sys.executable, "-m", "last"]
 CPU = ["--device", "cpu", "--amp", "bf16", "--workers", "0", "--checkpoint-every", "1"]
@@ -42,12 +42,9 @@ class Config:
 def peak_memory(pid: int) -> int:
     "The largest resident set of a process so far, in bytes; 0 if it is gone."
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
+        return process_memory("VmHWM", pid)
+    except (OSError, ValueError):
         return 0
-
-    found = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return 1024 * int(found[0].split()[1]) if found else 0
 
 
 def epochs_done(run: Path) -> int:

@@ -23,6 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+from last.core import process_memory
+
 TWO = 0.217  # of the clips have two persons
 SHORT, LONG = 20, 300
 MEAN = 80  # frames
@@ -87,22 +89,20 @@ def child_memory(pid: int) -> int:
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in task.read_text().split():
             try:
-                status = Path(f"/proc/{child}/status").read_text()
-            except OSError:
+                largest = max(largest, process_memory("VmHWM", child))
+            except (OSError, ValueError):  # it has ended
                 continue
-            peak = [line for line in status.splitlines() if line.startswith("VmHWM")]
-            largest = max(largest, 1024 * int(peak[0].split()[1]) if peak else 0)
     return largest
 
 
 PREPARE = """
 import json, resource, sys, time
+from last.core import process_memory
 from last.preparation import PrepareConfig, prepare
 began = time.perf_counter()
 prepare(PrepareConfig(sys.argv[1], sys.argv[2], "ntu120", workers=int(sys.argv[3])))
 own = resource.getrusage(resource.RUSAGE_SELF)
-status = open("/proc/self/status").read()
-peak = 1024 * int(status.split("VmHWM:")[1].split()[0])  # ru_maxrss counts who started it, too
+peak = process_memory("VmHWM")  # ru_maxrss counts who started it, too
 children = resource.getrusage(resource.RUSAGE_CHILDREN)
 cpu = sum(r.ru_utime + r.ru_stime for r in (own, children))
 print(json.dumps({"wall": time.perf_counter() - began, "cpu": cpu, "parent": peak}))
@@ -111,6 +111,7 @@ print(json.dumps({"wall": time.perf_counter() - began, "cpu": cpu, "parent": pea
 OPEN = """
 import json, sys, time
 import numpy as np
+from last.core import process_memory
 from last.store import Store
 from last.batches import EpochOrder, make_loader
 began = time.perf_counter()
@@ -127,7 +128,7 @@ for _ in range(2):  # the first time every clip is checked, the second time it i
     for n in numbers:
         store[n]
     speeds.append(len(numbers) / (time.perf_counter() - began))
-memory = 1024 * int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+memory = process_memory("VmHWM")
 print(json.dumps({"open_s": opened, "first_batch_s": first, "clips_per_s_checked": speeds[0],
                   "clips_per_s_again": speeds[1], "memory": memory, "clips": len(store)}))
 """
