@@ -39,15 +39,15 @@ def _list_folder(folder: str) -> tuple[list[str], list[str], list[str]]:
                 links.append(entry.name)
             elif entry.is_dir():
                 folders.append(entry.name)
-            elif entry.is_file():  # and no pipe, which would keep a reader waiting
+            else:
                 files.append(entry.name)
 
     return sorted(folders), sorted(files), sorted(links)
 
 
 def _walk(
-    root: str,
-    below: str,  # the folder, as a path below the root
+    root: str,  # where the search began
+    below: str,  # the folder to list, as a path below the root
     seen: set[str],  # real paths of the folders so far
     broken: list,
 ) -> Iterator[tuple[str, str]]:  # path below the root, real path
@@ -64,7 +64,7 @@ def _walk(
         broken.append((Path(folder), f"{type(error).__name__}: {error.strerror}"))
         return
 
-    # links last, so that a file keeps the name of the place where it lies
+    # links last, so that what lies in a folder keeps its own name there
     for name in folders:
         yield from _walk(root, os.path.join(below, name), seen, broken)
     for name in files:
@@ -73,7 +73,7 @@ def _walk(
         path = os.path.join(folder, name)
         if os.path.isdir(path):
             yield from _walk(root, os.path.join(below, name), seen, broken)
-        elif os.path.isfile(path):
+        elif os.path.exists(path):
             yield os.path.join(below, name), os.path.realpath(path)
         else:
             broken.append((Path(path), "a link that leads nowhere"))
@@ -95,8 +95,10 @@ def find_files(
         last = os.path.basename(name).lower()
         if real in taken:
             continue
-        if fnmatch(last, pattern):
+        if fnmatch(last, pattern) and os.path.isfile(real):
             taken[real] = name
+        elif fnmatch(last, pattern):  # a pipe, which would keep its reader waiting
+            found.broken.append((Path(root, name), "neither a file nor a folder"))
         elif ending in last:
             found.similar.append(Path(root, name))
 
@@ -173,10 +175,11 @@ def source_of(
     sources: Sources | None = None,
 ) -> str:
     "A hash that changes with any of the settings, and any file's name, size or time."
+    # the text of json.dumps([*settings, files]), piece by piece
     digest = hashlib.sha256(json.dumps([*settings, []])[:-2].encode())
     if sources:
         files = zip(sources.names, sources.sizes.tolist(), sources.times.tolist())
-        for i, file in enumerate(files):  # one at a time, for there may be many
+        for i, file in enumerate(files):
             digest.update((", " * (i > 0) + json.dumps(file)).encode())
     digest.update(b"]]")
     return digest.hexdigest()[:16]

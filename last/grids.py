@@ -99,13 +99,13 @@ def check_grid(grid: Grid) -> None:
     if not grid.rows or not grid.sets:
         raise ValueError("rows and sets must not be empty")
     if unknown := set(grid.by_set) - set(grid.sets):
-        raise ValueError(f"by_set: no set is called {', '.join(map(repr, unknown))}")
+        raise ValueError(f"by_set: no set is called {', '.join(map(repr, sorted(unknown)))}")
     if grid.compare not in grid.rows:
         raise ValueError(f"compare: no row is called {grid.compare!r}")
     if len({slug(name) for name in grid.rows}) < len(grid.rows):
         raise ValueError("two rows have the same name but for punctuation")
     if unknown := set(grid.scores) - set(grid.rows):
-        raise ValueError(f"scores: no row is called {', '.join(map(repr, unknown))}")
+        raise ValueError(f"scores: no row is called {', '.join(map(repr, sorted(unknown)))}")
 
     for name in grid.rows:
         check_row(name, grid)

@@ -172,7 +172,7 @@ def _join_digits(
 
 # %% ../nbs/02_parsing.ipynb #99a3a1bb
 def _decimals(
-    data: np.ndarray,  # (bytes,) uint8, ASCII, at least 8 of them before the first number
+    data: np.ndarray,  # (bytes,) uint8, ASCII; 8 of them before the first number, 1 after the last
     starts: np.ndarray,  # (n,) where each number begins
     ends: np.ndarray,  # (n,) where it has ended
 ) -> np.ndarray:  # (n,) float64
@@ -181,14 +181,14 @@ def _decimals(
     first = starts + minus
     lead = data[first] - np.uint8(ord("0"))  # the digit before the dot
     places = ends - first - 2  # behind it
-    few = np.clip(places, 0, _WIDTH)
+    few = np.clip(places, 0, _WIDTH)  # numbers with more are left to Python
     plain = (data[first + 1] == ord(".")) & (lead <= 9) & (places > 0) & (places == few)
 
-    # the last eight characters; in `digits ^ ord("0")` a digit is 0 to 9
+    # a window of eight bytes at every place, without copying; of a digit, ^ "0" leaves 0 to 9
     eights = np.ndarray(len(data) - _WIDTH + 1, ">u8", data, strides=(1,))
     digits = eights[ends - _WIDTH].astype(np.uint64) ^ ord("0") * _BYTE
     digits &= _KEEP[few]
-    more = digits + 0x76 * _BYTE  # 10 and above reach the highest bit
+    more = digits + 0x76 * _BYTE  # 10 and above reach the highest bit of their byte
     plain &= (digits | more) & 0x80 * _BYTE == 0
 
     values = (lead * _TENS[few] + _join_digits(digits)) / _TENS[few]
@@ -317,7 +317,7 @@ def read_ntu_bodies(
     T, ids, frames, xyz = parsed or parse_careful(path, read_lines(path))
     # the sensor writes zeros for a joint that it cannot place
     x, y, z = xyz.transpose(2, 0, 1) == 0
-    xyz[x & y & z] = np.nan
+    xyz[x & y & z] = np.nan  # faster than .all(-1)
     seen = np.isfinite(xyz).any((1, 2))
     ids = np.array(ids)[seen]
     frames = np.array(frames, int)[seen]
@@ -332,7 +332,7 @@ _MOSTLY = 0.69754  # of the frames
 
 def _variance(xyz: np.ndarray) -> float:  # (n, 25, 3)
     "Sum of the variances of x, y and z over all frames and joints."
-    rows = np.ascontiguousarray(xyz.reshape(-1, 3).T)  # of which numpy adds up one after the other
+    rows = np.ascontiguousarray(xyz.reshape(-1, 3).T)  # contiguous, which numpy sums faster
     return float(np.nansum(np.nanvar(rows, 1)))
 
 

@@ -107,7 +107,9 @@ def do_part(
 ) -> int:
     "Parse one part into a file, which is there completely or not at all."
     clips, skipped = read_files([root / name for name in names], reader)
-    table = np.array(skipped, dtype=str).reshape(-1, 2)
+    below = {str(root / name): name for name in names}  # the root may have another name next time
+    rows = [[below[path], reason] for path, reason in skipped]
+    table = np.array(rows, dtype=str).reshape(-1, 2)
     save_npz(out, skipped=table, **(pack(clips) if clips else {}))
     return len(names)
 

@@ -251,8 +251,7 @@ def _note_outcomes(work: _Work, reader: Reader) -> None:
         names = work.names(rows)
         part = read_back(work.root, names, file, reader)
         reasons = dict(part["skipped"].tolist())
-        paths = [str(work.root / name) for name in names]
-        now.reasons |= {row: reasons[p] for row, p in zip(rows, paths) if p in reasons}
+        now.reasons |= {row: reasons[name] for row, name in zip(rows, names) if name in reasons}
         kept = [row for row in rows if row not in now.reasons]
         now.dropped[kept] = part.get("dropped", [])
 
@@ -264,21 +263,22 @@ def _note_outcomes(work: _Work, reader: Reader) -> None:
 
 
 def _places(work: _Work) -> Iterator[tuple[Path | Store, int]]:
-    "Where the clip of each file lies now, in the order of the store."
+    "Where the clip of each file lies now, in the order of the store: in a part, if it is new."
     skipped = work.now.reasons
     parsed = (
         (file, i)
         for file, rows in work.jobs.items()
         for i in range(sum(row not in skipped for row in rows))
     )
-    stored = count()  # clips of the store that is there, which has the same order
+    stored = count()  # clips of the store that is there
+    assert (np.diff(work.rows[work.rows >= 0]) > 0).all(), "another order than the store's"
     for row, old in enumerate(work.rows):
         if row not in skipped:
             yield next(parsed) if old < 0 else (work.store, next(stored))
 
 # %% ../nbs/08_preparation.ipynb #aebb6ae1
 def _column(pieces: list[Piece], name: str) -> np.ndarray:  # (clips,)
-    "One column of the index."
+    "One column of the index; it opens the files of all parts, one after the other."
     return np.concatenate([piece.columns()[name] for piece in pieces])
 
 

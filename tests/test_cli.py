@@ -237,7 +237,7 @@ def test_configs_are_the_recipe_of_the_results(config, clips):
     from last.grids import deep_merge, load_grid
 
     grid = load_grid(
-        ROOT / f"experiments/grids/{'real_sbu' if config == 'sbu' else 'reference'}.yaml"
+        ROOT / f"experiments/grids/{'real_sbu' if config == 'sbu' else 'networks'}.yaml"
     )
     settings = yaml.safe_load((ROOT / f"last/configs/{config}.yaml").read_text("utf-8"))
     settings.pop("protocol"), settings.pop("part")

@@ -489,6 +489,20 @@ def test_a_damaged_part_is_parsed_again(cfg, monkeypatch):
     assert read_all(store.path) == read_all(fresh.path)
 
 
+def test_a_killed_run_continues_under_another_name_of_its_root(cfg, tree, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(last.preparation, "read_back", stop)
+        prepare(cfg)
+
+    monkeypatch.chdir(tree.parent)
+    skipped = prepare(replace(cfg, root=tree.name)).meta["skipped"]
+    folder = Path(tree.name, "nturgb+d_skeletons_s001_to_s017")
+    assert {Path(file).parent for file, _ in skipped} == {folder} and len(skipped) == 2
+
+
 # damage
 
 
@@ -808,7 +822,11 @@ def test_a_pipe_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "x.skeleton")
     (tmp_path / "y.skeleton").symlink_to(tmp_path / "x.skeleton")
     found = find_files(tmp_path, "*.skeleton")
-    assert not found.names and [path.name for path, _ in found.broken] == ["y.skeleton"]
+    assert not found.names
+    assert {(path.name, why) for path, why in found.broken} == {
+        ("x.skeleton", "neither a file nor a folder"),
+        ("y.skeleton", "neither a file nor a folder"),
+    }
 
 
 # what clips may hold
