@@ -30,7 +30,9 @@ class Found:
 
 def _list_folder(folder: str) -> tuple[list[str], list[str], list[str]]:
     "Names of the folders, files and links in a folder, in order; hidden ones are left out."
-    folders, files, links = [], [], []
+    folders = []
+    files = []
+    links = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
