@@ -155,7 +155,7 @@ def test_the_front_page_is_filled():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     page = site_source.front(readme, "1.2.3")
     assert "{{" not in page and "version 1.2.3" in page
-    assert "docs/images/people.gif" in page and "`reference-v1`" in page
+    assert "docs/images/people.gif" in page and "`reference`" in page
     with pytest.raises(ValueError, match=r"expected a section 'Cost and accuracy'"):
         site_source.front("# LAST\n", "1.2.3")
 
