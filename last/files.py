@@ -46,7 +46,7 @@ def _list_folder(folder: str) -> tuple[list[str], list[str], list[str]]:
 
     return sorted(folders), sorted(files), sorted(links)
 
-
+# %% ../nbs/03_files.ipynb #b1f3a6d8
 def _walk(
     root: str,  # where the search began
     below: str,  # the folder to list, as a path below the root
